@@ -1,0 +1,45 @@
+"""`flambeau devices`: what this machine can compute on, and what to install for more."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from flambeau.cli._tables import memory, table
+
+_EPILOG = """\
+examples:
+  flambeau devices              every device that a plugin offers, ready or not
+
+The first column is what a program says: torch.randn(3, device="cpu"). A device that is not ready has its reason and
+the command that should mend it under the table.
+"""
+
+
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        "devices",
+        help="list the devices of this machine and what to install for more",
+        description="List every device that an installed plugin offers, whether it is ready, and what is missing.",
+        epilog=_EPILOG,
+    )
+    return parser
+
+
+def main(arguments: argparse.Namespace) -> int:
+    from flambeau import discovery
+
+    rows, missing = [], []
+    for backend in discovery.report():
+        name = backend["name"]
+        for where, properties in backend["devices"]:
+            size = memory(properties.total_memory)
+            rows.append((str(where), "ready", properties.name, size, backend["origin"]))
+        if not backend["devices"]:
+            rows.append((name, "missing", "", "", backend["origin"]))
+            reason = backend["reason"] or "its plugin works, but it found no device (is the driver installed?)"
+            missing.append(f"{name}: {reason}\n    to get it: {discovery._hint(name)}")
+    print(table(("DEVICE", "STATE", "NAME", "MEMORY", "PROVIDED BY"), rows))
+    if missing:
+        print("\n" + "\n".join(missing))
+    return 0

@@ -1,0 +1,178 @@
+"""In-place forms: the result of an operator goes into the memory of its first argument.
+
+The short way writes with the kernel's `out=`. The general one computes, checks that the result fits, copies it over
+the tensor, counts the change and makes the call the tensor's new history (for a view, its base's: `graph.rebase`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flambeau import dtypes
+from flambeau.dispatch import modes
+from flambeau.dispatch.pointwise import compute, make_plan, operand, scalar_plan
+from flambeau.dispatch.run import UnimplementedGradient, attach_node, bump, execute, wrong_type
+from flambeau.errors import DtypeError
+from flambeau.graph import LAZY, STATE, Node, check_inplace, rebase
+from flambeau.registry import OpDef
+from flambeau.shapes import describe
+from flambeau.tensor import Tensor, make
+
+ACTIVE = modes.ACTIVE
+STACK = modes.STACK
+
+
+def bind_inplace(record: OpDef) -> Callable[..., Tensor]:
+    """The in-place form of a pointwise record: the result goes into the first operand's memory."""
+    if record.family == "binary":
+        return _bind_inplace_binary(record)
+    plans: dict[Any, Any] = record.plans
+
+    def call(input: Tensor, *rest: Any, **kwargs: Any) -> Tensor:
+        args = (input, *rest)
+        if kwargs or len(args) != len(record.parameters):
+            args = record.complete(args, kwargs)
+        if ACTIVE and STACK.modes:
+            return modes.through(record, call, args, {})  # type: ignore[no-any-return]
+        if len(args) == 1 and (input._edge is None or not STATE.enabled) and input._view is None:
+            plan = plans.get(input._kind)
+            if plan is None:
+                plan = plans[input._kind] = make_plan(record, args)
+            if plan and plan[2] is input._kind:
+                plan[0](input._array, out=input._array)
+                bump(input)
+                return input
+        return general_inplace(record, args)
+    return call
+
+
+def _bind_inplace_binary(record: OpDef) -> Callable[..., Tensor]:
+    plans: dict[Any, Any] = record.plans
+
+    def call(input: Tensor, other: Any) -> Tensor:
+        if ACTIVE and STACK.modes:
+            return modes.through(record, call, (input, other), {})  # type: ignore[no-any-return]
+        if (input._edge is not None and STATE.enabled) or input._view is not None:
+            return general_inplace(record, (input, other))
+        kind = input._kind
+        if isinstance(other, Tensor):
+            if other._kind is not kind or (other._edge is not None and STATE.enabled):
+                return general_inplace(record, (input, other))
+            plan = plans.get(kind)
+            if plan is None:
+                plan = plans[kind] = make_plan(record, (input, other))
+            operand_ = other._array
+        else:
+            plan = scalar_plan(record, input, other)
+            operand_ = other
+        if plan is False or plan[2] is not kind:
+            return general_inplace(record, (input, other))
+        try:
+            plan[0](input._array, operand_, input._array)
+        except (ValueError, TypeError, OverflowError):
+            return general_inplace(record, (input, other))
+        cell = input._version
+        if cell is None:
+            input._version = [1]
+        else:
+            cell[0] += 1
+        return input
+    return call
+
+
+def bind_inplace_operator(record: OpDef) -> Callable[..., Tensor]:
+    """The in-place form of any other record whose result has the shape of its first argument."""
+    def call(input: Tensor, *rest: Any, **kwargs: Any) -> Tensor:
+        args = record.complete((input, *rest), kwargs)
+        if ACTIVE and STACK.modes:
+            return modes.through(record, call, args, {})  # type: ignore[no-any-return]
+        return write_inplace(record, args, lambda: execute(record, args), input)
+    return call
+
+
+def bind_inplace_composite(record: OpDef) -> Callable[..., Tensor]:
+    """The in-place form of a composite: its result is copied over the tensor, which the graph sees as a copy."""
+    def call(input: Tensor, *rest: Any, **kwargs: Any) -> Tensor:
+        check_inplace(input, record.name)
+        result = record.call(input, *rest, **kwargs)
+        check_overwrite(record.name, input, result)
+        return input.copy_(result)
+    return call
+
+
+def general_inplace(record: OpDef, args: tuple[Any, ...]) -> Tensor:
+    """An in-place form with all checks: compute, write, and make the call the tensor's history."""
+    target: Tensor = args[0]
+    return write_inplace(record, args, lambda: _compute_unrecorded(record, args), target)
+
+
+def _compute_unrecorded(record: OpDef, args: tuple[Any, ...]) -> Tensor:
+    operands = tuple([operand(record, position, each) for position, each in enumerate(args)])
+    if record.vjps is None and record.decomposition is not None and record.promote is None:
+        return record.decomposition(*operands)  # type: ignore[no-any-return]
+    return compute(record, operands)
+
+
+def write_inplace(record: OpDef, args: tuple[Any, ...], run: Callable[[], Tensor], target: Tensor) -> Tensor:
+    """Replace the contents of `target` by what `run` computes; record the call as `target`'s new history."""
+    if not isinstance(target, Tensor):
+        raise wrong_type(record, 0, target)
+    check_inplace(target, record.name)
+    wanted = STATE.enabled and any(isinstance(each, Tensor) and each._edge is not None
+                                   and each.requires_grad for each in args)
+    if wanted and record.vjps is None:
+        raise UnimplementedGradient(record)
+    before, STATE.enabled = STATE.enabled, False
+    try:
+        result = run()
+    finally:
+        STATE.enabled = before
+    check_overwrite(record.name, target, result)
+    node = _inplace_node(record, args, target) if wanted else None
+    target._kind.backend.copy(target._array, result._array)
+    bump(target)
+    if node is not None:
+        _adopt(node, record, target)
+    return target
+
+
+def check_overwrite(op: str, target: Tensor, result: Tensor) -> None:
+    """Refuse an in-place result that does not fit the tensor: shape, dtype, or memory that overlaps itself."""
+    if result._array.shape != target._array.shape:
+        raise DtypeError(f"{op}_: output with shape {describe(target._array.shape)} doesn't match the broadcast shape "
+                         f"{describe(result._array.shape)}; use the out-of-place form")
+    if not dtypes.can_cast(result._kind.dtype, target._kind.dtype):
+        raise DtypeError(f"{op}_: result type {result._kind.dtype} can't be cast to the desired output type "
+                         f"{target._kind.dtype}; use the out-of-place form, or convert the operand")
+    if target._view is not None:
+        strides = target._kind.backend.layout(target._array)[0]
+        if any(stride == 0 and size > 1 for size, stride in zip(target._array.shape, strides, strict=True)):
+            raise DtypeError("unsupported operation: more than one element of the written-to tensor refers to a "
+                             "single memory location. Please clone() the tensor before performing the operation.")
+
+
+def _inplace_node(record: OpDef, args: tuple[Any, ...], target: Tensor) -> Node | None:
+    """The node of an in-place call, made before the memory changes; it keeps the old history, not the tensor."""
+    stand_in: Tensor = make(target._array, target._kind)
+    stand_in._edge = target._edge
+    stand_in._view = target._view
+    stand_in._version = target._version if target._version is not None else [0]
+    target._version = stand_in._version
+    if stand_in._edge is LAZY:
+        stand_in._edge = None
+        stand_in._view = None
+    outputs: Tensor = make(target._array, target._kind)
+    return attach_node(record, tuple([stand_in if each is target else each for each in args]), (outputs,))
+
+
+def _adopt(node: Node, record: OpDef, target: Tensor) -> None:
+    """Make a node of an in-place call the target's history, with saved results at their new version."""
+    if node.results:
+        node.versions = tuple((index, target._version[0] if any(index == each for each, _ in node.results) else version)
+                              for index, version in node.versions)  # type: ignore[index]
+        assert node.saved is not None
+        for index, _ in node.results:
+            node.saved[index]._version = target._version
+    own = record.differentiable.index(0) if 0 in record.differentiable else None
+    rebase(target, node, own)

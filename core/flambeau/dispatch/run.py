@@ -1,0 +1,297 @@
+"""Running one operator call: the kernel or the decomposition, then the graph.
+
+`execute` is the general way, for any record with canonical arguments. The pointwise families and views have shorter
+ways of their own (`pointwise`, `views`) that end here when something is out of the ordinary.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flambeau.discovery import Kind
+from flambeau.dispatch import modes
+from flambeau.dispatch.fallback import run_on_host
+from flambeau.dtypes import can_cast
+from flambeau.errors import (
+    ArgumentError, ArgumentTypeError, DeviceError, DtypeError, FlambeauError, ShapeError, message)
+from flambeau.graph import STATE, Node, edge_of, make_node, save_results
+from flambeau.registry import OpDef
+from flambeau.shapes import describe
+from flambeau.tensor import Tensor, new
+
+ACTIVE = modes.ACTIVE
+STACK = modes.STACK
+
+
+def bind(record: OpDef) -> Callable[..., Any]:
+    """The callable of a record whose arguments are canonical: fill in defaults, pass through modes, execute."""
+    arity = len(record.parameters)
+    complete = record.complete
+
+    def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        if kwargs or len(args) != arity:
+            args = complete(args, kwargs)
+        if ACTIVE and STACK.modes:
+            return modes.through(record, call, args, {} if out is None else {"out": out})
+        result = execute(record, args)
+        return result if out is None else write_outs(record.name, out, result)
+    return call
+
+
+def write_outs(op: str, out: Any, result: Any) -> Any:
+    """Put one or several results into `out=`; a named tuple of results stays one, with the given tensors."""
+    if not isinstance(result, tuple):
+        return write_out(op, out, result)
+    if not isinstance(out, (tuple, list)) or len(out) != len(result):
+        raise ArgumentTypeError(f"{op}(): argument 'out' must be a tuple of {len(result)} Tensors")
+    written = [write_out(op, target, each) for target, each in zip(out, result, strict=True)]
+    return type(result)(*written) if hasattr(result, "_fields") else tuple(written)
+
+
+def write_out(op: str, out: Tensor, result: Tensor) -> Tensor:
+    """Put a result into `out=`, resizing it if needed; refuses a lossy cast and gradients."""
+    if not isinstance(out, Tensor):
+        raise ArgumentTypeError(f"{op}(): argument 'out' must be Tensor, not {type(out).__name__}")
+    if STATE.enabled and (result._edge is not None or (out._edge is not None and edge_of(out) is not None)):
+        raise ArgumentError(f"{op}(): functions with out=... arguments don't support automatic differentiation, but "
+                            "one of the arguments requires grad; leave out= away, or wrap the call in torch.no_grad()")
+    if out._kind.device is not result._kind.device:
+        raise DeviceError(f"{op}(): Expected out tensor to have device {result.device}, but got {out.device} instead")
+    if not can_cast(result._kind.dtype, out._kind.dtype):
+        raise DtypeError(f"{op}(): result type {result._kind.dtype} can't be cast to the desired output type "
+                         f"{out._kind.dtype}; pass an out= of the result's dtype")
+    backend = out._kind.backend
+    if out._array.shape != result._array.shape:
+        out._array = backend.empty(result._array.shape, out._kind.dtype, out._kind.index)
+    backend.copy(out._array, result._array)
+    bump(out)
+    return out
+
+
+def bump(tensor: Tensor) -> None:
+    """Count a change of a tensor's memory."""
+    cell = tensor._version
+    if cell is None:
+        tensor._version = [1]
+    else:
+        cell[0] += 1
+
+
+def execute(record: OpDef, args: tuple[Any, ...]) -> Any:
+    """Run a record on canonical arguments, recording it where a gradient is wanted."""
+    arrays = list(args)
+    kind: Kind | None = None
+    wanted = False
+    for position in record.tensors:
+        value = args[position]
+        if value is None:
+            continue
+        if not isinstance(value, Tensor):
+            raise wrong_type(record, position, value)
+        if kind is None:
+            kind = value._kind
+        elif value._kind.device is not kind.device:
+            raise different_devices(record, args)
+        arrays[position] = value._array
+        if value._edge is not None:
+            wanted = True
+    for position in record.lists:
+        kind, some = _unwrap_list(record, args, position, arrays, kind)
+        wanted = wanted or some
+    assert kind is not None, record.name
+    wanted = wanted and STATE.enabled
+    kernel = kind.kernels.get(record.name)
+    if kernel is None or kind.emulated and not record.dtype_rule == "any":
+        return _without_kernel(record, args, kind, kernel, wanted)
+    if wanted and record.vjps is None:
+        if record.decomposition is not None:
+            return record.decomposition(*args)
+        raise UnimplementedGradient(record)
+    try:
+        result = kernel(*arrays)
+    except FlambeauError:
+        raise
+    except (ValueError, TypeError, IndexError) as error:
+        raise explained(record, args, error) from error
+    return finish(record, args, result, kind, wanted)
+
+
+def _unwrap_list(record: OpDef, args: tuple[Any, ...], position: int, arrays: list[Any],
+                 kind: Kind | None) -> tuple[Kind | None, bool]:
+    wanted = False
+    unwrapped = []
+    for value in args[position]:
+        if value is None:
+            unwrapped.append(None)
+            continue
+        if not isinstance(value, Tensor):
+            raise wrong_type(record, position, value)
+        if kind is None:
+            kind = value._kind
+        elif value._kind.device is not kind.device:
+            raise different_devices(record, args)
+        unwrapped.append(value._array)
+        wanted = wanted or value._edge is not None
+    arrays[position] = unwrapped
+    return kind, wanted
+
+
+def finish(record: OpDef, args: tuple[Any, ...], result: Any, kind: Kind, wanted: bool) -> Any:
+    """Wrap what a kernel returned and record the call."""
+    if result.__class__ is tuple:
+        outputs = tuple([wrap(each, kind) for each in result])
+        if wanted:
+            attach_node(record, args, outputs)
+        return outputs
+    output: Tensor = new(Tensor)
+    if result.__class__ is not kind.array_type:
+        result = kind.backend.as_array(result)
+    output._array = result
+    output._kind = kind.of(result)
+    if wanted:
+        attach_node(record, args, (output,))
+    return output
+
+
+def wrap(array: Any, kind: Kind) -> Tensor:
+    """A tensor for an array that a kernel returned; its dtype is the array's."""
+    output: Tensor = new(Tensor)
+    if array.__class__ is not kind.array_type:
+        array = kind.backend.as_array(array)
+    output._array = array
+    output._kind = kind.of(array)
+    return output
+
+
+def attach_node(record: OpDef, args: Sequence[Any], outputs: tuple[Tensor, ...]) -> Node | None:
+    """Record a call: make its node and let the outputs point to it. None if no input needs a gradient after all."""
+    if not isinstance(record.vjps, tuple):
+        return None
+    edges: list[Any] = []
+    needs = []
+    for position in record.differentiable:
+        value = args[position]
+        if position in record.lists:
+            found = [edge_of(each) for each in value]
+            edges.extend(found)
+            needs.append(any(edge is not None for edge in found))
+        else:
+            edge = edge_of(value) if isinstance(value, Tensor) else None
+            edges.append(edge)
+            needs.append(edge is not None)
+    if not any(needs) or not any(output._kind.differentiable for output in outputs):
+        return None
+    node = make_node(record, args, tuple(edges), tuple(needs))
+    if len(outputs) == 1:
+        node.shape, node.kind = outputs[0]._array.shape, outputs[0]._kind
+    else:
+        node.shape = tuple([each._array.shape for each in outputs])
+        node.kind = tuple([each._kind for each in outputs])
+        node.count = len(outputs)
+    plan = record.save_plan(tuple(needs))
+    if plan.saves_results:
+        save_results(node, plan.sources, outputs)
+    for number, output in enumerate(outputs):
+        if output._kind.differentiable:
+            output._edge = (node, number)
+    return node
+
+
+def _without_kernel(record: OpDef, args: tuple[Any, ...], kind: Kind, kernel: Any, wanted: bool) -> Any:
+    """Emulate a dtype, decompose, or fall back to the host: in this order."""
+    if kind.emulated and (kernel is not None or record.decomposition is None):
+        run: Callable[..., Any] = _emulated
+    elif record.decomposition is not None:
+        if record.vjps is None or not wanted:
+            return record.decomposition(*args)
+        run = _decomposed
+    else:
+        run = run_on_host
+    if not wanted:
+        return run(record, args, kind)
+    if record.vjps is None:
+        raise UnimplementedGradient(record)
+    before, STATE.enabled = STATE.enabled, False
+    try:
+        result = run(record, args, kind)
+    finally:
+        STATE.enabled = before
+    outputs = result if isinstance(result, tuple) else (result,)
+    attach_node(record, args, outputs)
+    return result
+
+
+def _decomposed(record: OpDef, args: tuple[Any, ...], kind: Kind) -> Any:
+    assert record.decomposition is not None
+    return record.decomposition(*args)
+
+
+def _emulated(record: OpDef, args: tuple[Any, ...], kind: Kind) -> Any:
+    """Run in the kind that emulates this one, and round the results to it."""
+    wide = kind.compute
+
+    def widen(value: Any) -> Any:
+        if isinstance(value, Tensor):
+            return cast(value, wide) if value._kind is kind else value
+        if isinstance(value, (list, tuple)) and any(isinstance(each, Tensor) for each in value):
+            return [widen(each) for each in value]
+        return wide.dtype if value is kind.dtype else value
+
+    def narrow(value: Tensor) -> Tensor:
+        return cast(value, kind) if value._kind is wide else value
+
+    result = execute(record, tuple([widen(each) for each in args]))
+    return tuple([narrow(each) for each in result]) if isinstance(result, tuple) else narrow(result)
+
+
+def cast(tensor: Tensor, kind: Kind) -> Tensor:
+    """A tensor's values in another dtype on the same device, without recording."""
+    output: Tensor = new(Tensor)
+    output._array = tensor._kind.kernels["cast"](tensor._array, kind.dtype)
+    output._kind = kind
+    return output
+
+
+# ---------------------------------------------------------------------------------------------- errors
+class UnimplementedGradient(FlambeauError, RuntimeError):
+    """An operator that has neither a vjp nor a differentiable decomposition."""
+
+    def __init__(self, record: OpDef) -> None:
+        super().__init__(message(record.name, "derivative is not implemented",
+                                 next_step="detach the input, or give the operator's record a vjp"))
+
+
+def wrong_type(record: OpDef, position: int, value: Any) -> ArgumentTypeError:
+    """The error for an argument that should have been a tensor."""
+    return ArgumentTypeError(f"{record.name}(): argument '{record.parameters[position]}' (position {position + 1}) "
+                             f"must be Tensor, not {type(value).__name__}")
+
+
+def _flat(args: Sequence[Any]) -> list[Tensor]:
+    found: list[Tensor] = []
+    for each in args:
+        if isinstance(each, Tensor):
+            found.append(each)
+        elif isinstance(each, (list, tuple)):
+            found.extend(one for one in each if isinstance(one, Tensor))
+    return found
+
+
+def different_devices(record: OpDef, args: Sequence[Any]) -> DeviceError:
+    """The error for operands on different devices."""
+    where = sorted({str(each._kind.device) for each in _flat(args)})
+    return DeviceError(message(record.name, "Expected all tensors to be on the same device, but found at least two "
+                               f"devices, {' and '.join(where)}!",
+                               next_step=f"move one with .to({where[-1]!r}) or .to({where[0]!r})"))
+
+
+def explained(record: OpDef, args: Sequence[Any], error: Exception) -> Exception:
+    """The error to raise when a kernel refused its arguments: the record's own check, else shapes and dtypes."""
+    if record.shape_rule is not None:
+        record.shape_rule(*args)
+    tensors = _flat(args)
+    given = ", ".join(f"{each._kind.dtype} {describe(each._array.shape)}" for each in tensors)
+    others = ", ".join(f"{name}={value!r}" for name, value in zip(record.parameters, args, strict=False)
+                       if not _flat([value]) and not callable(value))
+    return ShapeError(message(record.name, str(error), given=given + (f"; {others}" if others else "")))

@@ -1,0 +1,121 @@
+"""Views: tensors over the same memory as another one.
+
+A view's record is a rule on metadata: from the layout of the input and the arguments it gives shape, strides and
+offset, and the backend's `as_strided` does the rest. A backend may have a kernel of the view's name for speed; it
+returns a view, or None where only the general way will do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flambeau.dispatch import modes
+from flambeau.dispatch.run import wrap, wrong_type
+from flambeau.graph import LAZY, STATE, edge_of, make_node
+from flambeau.registry import OpDef
+from flambeau.tensor import Tensor, View, new, version_cell
+
+ACTIVE = modes.ACTIVE
+STACK = modes.STACK
+
+
+def bind_view(record: OpDef) -> Callable[..., Tensor]:
+    """The callable of a view's record: one tensor, then canonical arguments."""
+    name = record.name
+    rule = record.function
+    arity = len(record.parameters)
+
+    def call(input: Tensor, *args: Any) -> Tensor:
+        if len(args) + 1 != arity:
+            args = record.complete((input, *args), {})[1:]
+        if ACTIVE and STACK.modes:
+            return modes.through(record, call, (input, *args), {})  # type: ignore[no-any-return]
+        try:
+            kind = input._kind
+        except AttributeError:
+            raise wrong_type(record, 0, input) from None
+        kernel = kind.kernels.get(name)
+        array = None if kernel is None else kernel(input._array, *args)
+        if array is None:
+            backend = kind.backend
+            strides, offset = backend.layout(input._array)
+            shape, strides, offset = rule(input._array.shape, strides, offset, *args)
+            array = backend.as_strided(input._array, shape, strides, offset)
+        result: Tensor = new(Tensor)
+        result._array = array
+        result._kind = kind
+        return link(record, input, args, result)
+    return call
+
+
+def link(record: OpDef, input: Tensor, args: tuple[Any, ...], result: Tensor) -> Tensor:
+    """Make `result` a view of `input`: one version counter, and an edge if gradients are or may be wanted."""
+    cell = input._version
+    if cell is None:
+        cell = input._version = [0]
+    result._version = cell
+    view = View(input, record, args, cell[0])
+    if input._edge is not None and STATE.enabled and result._kind.differentiable:
+        edge = input._edge if input._view is None else edge_of(input)
+        if edge is not None:
+            node = make_node(record, (input, *args), (edge,), (True,))
+            node.shape, node.kind = result._array.shape, result._kind
+            result._edge = (node, 0)
+        else:
+            result._edge = LAZY
+    elif not STATE.enabled:
+        view.made_in_no_grad = True
+    elif result._kind.differentiable:
+        result._edge = LAZY
+    result._view = view
+    return result
+
+
+def bind_views(record: OpDef) -> Callable[..., tuple[Tensor, ...]]:
+    """The callable of a record that gives several views of one tensor (split, unbind): one node, many outputs.
+
+    The record's function gives the list of (record, args) of the views.
+    """
+    arity = len(record.parameters)
+
+    def call(input: Tensor, *args: Any) -> tuple[Tensor, ...]:
+        if len(args) + 1 != arity:
+            args = record.complete((input, *args), {})[1:]
+        if ACTIVE and STACK.modes:
+            return modes.through(record, call, (input, *args), {})  # type: ignore[no-any-return]
+        if not isinstance(input, Tensor):
+            raise wrong_type(record, 0, input)
+        before, STATE.enabled = STATE.enabled, False
+        try:
+            results = tuple([each.call(input, *arguments) for each, arguments in record.function(input, *args)])
+        finally:
+            STATE.enabled = before
+        edge = edge_of(input) if input._edge is not None and STATE.enabled else None
+        if edge is None or not results:
+            for result in results:
+                _pending(result)
+            return results
+        node = make_node(record, (input, *args), (edge,), (True,))
+        node.shape = tuple([each._array.shape for each in results])
+        node.kind = tuple([each._kind for each in results])
+        node.count = len(results)
+        if node.count == 1:
+            node.shape, node.kind = node.shape[0], node.kind[0]
+        for number, result in enumerate(results):
+            result._edge = (node, number)
+            assert result._view is not None
+            result._view.record, result._view.made_in_no_grad = record, False
+        return results
+    return call
+
+
+def _pending(result: Tensor) -> None:
+    assert result._view is not None
+    if STATE.enabled:
+        result._view.made_in_no_grad = False
+        if result._kind.differentiable:
+            result._edge = LAZY
+
+
+__all__ = ["bind_view", "bind_views", "link", "wrap"]

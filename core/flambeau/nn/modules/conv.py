@@ -1,0 +1,263 @@
+"""Convolution layers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from flambeau.nn import functional as F
+from flambeau.nn import init
+from flambeau.nn.modules.module import Module
+from flambeau.nn.modules.utils import _pair, _reverse_repeat_tuple, _single, _triple
+from flambeau.nn.parameter import Parameter
+from flambeau.ops import empty
+from flambeau.tensor import Tensor
+
+__all__ = ["Conv1d", "Conv2d", "Conv3d"]
+
+Extent = int | tuple[int, ...]
+
+_PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
+
+
+class _ConvNd(Module):
+    """Parameters, their starting values and printing, for every number of dimensions, transposed or not."""
+
+    __constants__ = [
+        "stride", "padding", "dilation", "groups", "padding_mode", "output_padding", "in_channels", "out_channels",
+        "kernel_size",
+    ]  # fmt: skip
+    weight: Parameter
+    bias: Parameter | None
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: tuple[int, ...],
+        stride: tuple[int, ...],
+        padding: str | tuple[int, ...],
+        dilation: tuple[int, ...],
+        transposed: bool,
+        output_padding: tuple[int, ...],
+        groups: int,
+        bias: bool,
+        padding_mode: str,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        _check_conv(in_channels, out_channels, kernel_size, stride, padding, groups, padding_mode)
+        self.in_channels = in_channels
+        self.out_channels = out_channels
+        self.kernel_size = kernel_size
+        self.stride = stride
+        self.padding = padding
+        self.dilation = dilation
+        self.transposed = transposed
+        self.output_padding = output_padding
+        self.groups = groups
+        self.padding_mode = padding_mode
+        self._reversed_padding_repeated_twice = _pad_list(padding, dilation, kernel_size)
+        first, second = (in_channels, out_channels) if transposed else (out_channels, in_channels)
+        self.weight = Parameter(empty((first, second // groups, *kernel_size), device=device, dtype=dtype))
+        if bias:
+            self.bias = Parameter(empty(out_channels, device=device, dtype=dtype))
+        else:
+            self.register_parameter("bias", None)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw the starting values: uniform within ``1/sqrt(inputs per output)``."""
+        init.kaiming_uniform_(self.weight, a=math.sqrt(5))
+        if self.bias is not None:
+            fan_in, _ = init._calculate_fan_in_and_fan_out(self.weight)
+            bound = 1 / math.sqrt(fan_in) if fan_in > 0 else 0
+            init.uniform_(self.bias, -bound, bound)
+
+    def extra_repr(self) -> str:
+        """Channels, kernel, stride, and every option that is not at its default."""
+        text = f"{self.in_channels}, {self.out_channels}, kernel_size={self.kernel_size}, stride={self.stride}"
+        if self.padding != (0,) * len(self.kernel_size):
+            text += f", padding={self.padding}"
+        if self.dilation != (1,) * len(self.kernel_size):
+            text += f", dilation={self.dilation}"
+        if self.output_padding != (0,) * len(self.kernel_size):
+            text += f", output_padding={self.output_padding}"
+        if self.groups != 1:
+            text += f", groups={self.groups}"
+        if self.bias is None:
+            text += ", bias=False"
+        if self.padding_mode != "zeros":
+            text += f", padding_mode={self.padding_mode}"
+        return text
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        if not hasattr(self, "padding_mode"):
+            self.padding_mode = "zeros"
+
+    def _convolve(self, convolution: Callable[..., Tensor], input: Tensor) -> Tensor:
+        """Apply ``convolution``, after padding the input here where the mode is not zeros."""
+        padding: Any = self.padding
+        if self.padding_mode != "zeros":
+            input = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
+            padding = 0
+        return convolution(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+
+
+def _check_conv(
+    in_channels: int,
+    out_channels: int,
+    kernel_size: tuple[int, ...],
+    stride: tuple[int, ...],
+    padding: str | tuple[int, ...],
+    groups: int,
+    padding_mode: str,
+) -> None:
+    if groups <= 0:
+        raise ValueError("groups must be a positive integer")
+    if in_channels % groups != 0:
+        raise ValueError("in_channels must be divisible by groups")
+    if out_channels % groups != 0:
+        raise ValueError("out_channels must be divisible by groups")
+    if isinstance(padding, str):
+        if padding not in ("same", "valid"):
+            raise ValueError(f"Invalid padding string {padding!r}, should be one of {{'valid', 'same'}}")
+        if padding == "same" and any(step != 1 for step in stride):
+            raise ValueError("padding='same' is not supported for strided convolutions")
+    if padding_mode not in _PADDING_MODES:
+        raise ValueError(
+            f"padding_mode must be one of {set(_PADDING_MODES)}, but got padding_mode='{padding_mode}'"
+        )
+
+
+def _pad_list(
+    padding: str | tuple[int, ...], dilation: tuple[int, ...], kernel_size: tuple[int, ...]
+) -> list[int]:
+    """The padding as ``pad`` takes it: last dimension first, before and after."""
+    if not isinstance(padding, str):
+        return list(_reverse_repeat_tuple(padding, 2))
+    amounts = [0] * (2 * len(kernel_size))
+    if padding == "same":
+        for position, (step, extent) in enumerate(zip(dilation, kernel_size, strict=True)):
+            total = step * (extent - 1)
+            at = 2 * (len(kernel_size) - 1 - position)
+            amounts[at], amounts[at + 1] = total // 2, total - total // 2
+    return amounts
+
+
+def _spatial(parse: Callable[[Any], tuple[int, ...]], padding: Any) -> Any:
+    return padding if isinstance(padding, str) else parse(padding)
+
+
+class Conv1d(_ConvNd):
+    """Convolution over (N, C, L) or (C, L); the arguments are those of ``Conv2d``.
+
+    >>> import flambeau as torch
+    >>> torch.nn.Conv1d(2, 4, 3)(torch.zeros(1, 2, 10)).shape
+    torch.Size([1, 4, 8])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Extent,
+        stride: Extent = 1,
+        padding: str | Extent = 0,
+        dilation: Extent = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, _single(kernel_size), _single(stride), _spatial(_single, padding),
+            _single(dilation), False, _single(0), groups, bias, padding_mode, device, dtype,
+        )  # fmt: skip
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the layer."""
+        return self._convolve(F.conv1d, input)
+
+
+class Conv2d(_ConvNd):
+    """Convolution over (N, C, H, W) or (C, H, W).
+
+    Args:
+        in_channels: C of the input.
+        out_channels: C of the output.
+        kernel_size: extent of the kernel; one number or one per dimension, as for the next three.
+        stride: step between positions.
+        padding: rows added on each side, or ``"same"`` (output as large as the input), or ``"valid"`` (none).
+        dilation: step between the kernel's elements.
+        groups: channels are connected within as many separate groups.
+        bias: whether a bias per output channel is learned.
+        padding_mode: what the added rows hold: ``"zeros"``, ``"reflect"``, ``"replicate"``, ``"circular"``.
+        device: where the parameters live.
+        dtype: the parameters' dtype.
+
+    ``weight`` is (out_channels, in_channels / groups, *kernel_size).
+
+    >>> import flambeau as torch
+    >>> torch.nn.Conv2d(1, 8, 3, padding=1)(torch.zeros(4, 1, 28, 28)).shape
+    torch.Size([4, 8, 28, 28])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Extent,
+        stride: Extent = 1,
+        padding: str | Extent = 0,
+        dilation: Extent = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, _pair(kernel_size), _pair(stride), _spatial(_pair, padding),
+            _pair(dilation), False, _pair(0), groups, bias, padding_mode, device, dtype,
+        )  # fmt: skip
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the layer."""
+        return self._convolve(F.conv2d, input)
+
+
+class Conv3d(_ConvNd):
+    """Convolution over (N, C, D, H, W) or (C, D, H, W); the arguments are those of ``Conv2d``.
+
+    >>> import flambeau as torch
+    >>> torch.nn.Conv3d(1, 2, 3)(torch.zeros(1, 1, 4, 4, 4)).shape
+    torch.Size([1, 2, 2, 2, 2])
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Extent,
+        stride: Extent = 1,
+        padding: str | Extent = 0,
+        dilation: Extent = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            in_channels, out_channels, _triple(kernel_size), _triple(stride), _spatial(_triple, padding),
+            _triple(dilation), False, _triple(0), groups, bias, padding_mode, device, dtype,
+        )  # fmt: skip
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the layer."""
+        return self._convolve(F.conv3d, input)

@@ -1,0 +1,111 @@
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flambeau.graph import set_grad_enabled
+from flambeau.ops import zeros_like
+from flambeau.optim._functional import sgd_step_
+from flambeau.optim.optimizer import Closure, Optimizer, ParamsT, check_fused, check_lr, check_option
+from flambeau.tensor import Tensor
+
+__all__ = ["SGD"]
+
+
+class SGD(Optimizer):
+    """Gradient descent, optionally with momentum.
+
+    Args:
+        params: parameters or groups of them.
+        lr: learning rate.
+        momentum: how much of the last step is kept.
+        dampening: share of the gradient that does not enter the momentum.
+        weight_decay: L2 penalty.
+        nesterov: look one step of momentum ahead.
+        maximize: go up, not down.
+        foreach: accepted; all parameters of a group are always updated in one call.
+        differentiable: let gradients flow through the step.
+        fused: accepted, as ``foreach``.
+
+    >>> import flambeau as torch
+    >>> w = torch.nn.Parameter(torch.ones(1))
+    >>> optimizer = torch.optim.SGD([w], lr=0.1)
+    >>> (w * 2).sum().backward()
+    >>> optimizer.step()
+    >>> w.detach()
+    tensor([0.8000])
+    """
+
+    def __init__(
+        self,
+        params: ParamsT,
+        lr: float | Tensor = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float | Tensor = 0,
+        nesterov: bool = False,
+        *,
+        maximize: bool = False,
+        foreach: bool | None = None,
+        differentiable: bool = False,
+        fused: bool | None = None,
+    ) -> None:
+        check_lr(lr)
+        check_option(momentum >= 0.0, "momentum value", momentum)
+        check_option(weight_decay >= 0.0, "weight_decay value", weight_decay)
+        defaults = {
+            "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
+            "nesterov": nesterov, "maximize": maximize, "foreach": foreach, "differentiable": differentiable,
+            "fused": fused,
+        }  # fmt: skip
+        if nesterov and (momentum <= 0 or dampening != 0):
+            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+        super().__init__(params, defaults)
+        check_fused(fused, foreach, differentiable)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        for group in self.param_groups:
+            for name in ("nesterov", "maximize", "differentiable"):
+                group.setdefault(name, False)
+            group.setdefault("foreach", None)
+            group.setdefault("fused", None)
+
+    def step(self, closure: Closure | None = None) -> Any:
+        """Update the parameters once.
+
+        Args:
+            closure: evaluates the model again and returns the loss, which this returns.
+        """
+        loss = self._evaluate(closure)
+        for group in self.param_groups:
+            with set_grad_enabled(group["differentiable"]):
+                self._step_group(group)
+        return loss
+
+    def _step_group(self, group: dict[str, Any]) -> None:
+        ready = [param for param in group["params"] if param.grad is not None]
+        if group["momentum"] == 0:
+            self._update(ready, [], group, group["dampening"])
+            return
+        # A first step takes the gradient whole, so those parameters go apart from the others.
+        fresh = [param for param in ready if self.state[param].get("momentum_buffer") is None]
+        for param in fresh:
+            self.state[param]["momentum_buffer"] = zeros_like(param)
+        if fresh:
+            self._update(fresh, self._buffers(fresh), group, 0.0)
+            started = {id(param) for param in fresh}
+            ready = [param for param in ready if id(param) not in started]
+        self._update(ready, self._buffers(ready), group, group["dampening"])
+
+    def _buffers(self, params: list[Tensor]) -> list[Tensor]:
+        return [self.state[param]["momentum_buffer"] for param in params]
+
+    def _update(self, params: list[Tensor], buffers: list[Tensor], group: dict[str, Any], dampening: float) -> None:
+        if params:
+            sgd_step_(
+                params, [param.grad for param in params], buffers, lr=group["lr"], momentum=group["momentum"],
+                dampening=dampening, nesterov=group["nesterov"], weight_decay=group["weight_decay"],
+                maximize=group["maximize"],
+            )  # fmt: skip

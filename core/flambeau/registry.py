@@ -1,0 +1,212 @@
+"""Operators as records, and the table of them.
+
+An operator is one record in one place: its name, signature, rule for dtypes, gradient, documentation and samples.
+The decorators of `flambeau.dispatch` make the records from plain functions; everything that lists operators (methods,
+in-place forms, docs, support matrix, conformance cases, type stub) is derived from `OPERATORS`.
+
+Gradients are given per argument as vector-Jacobian products, functions of the cotangent `g` and of whatever else they
+name: the operator's own arguments, `result` (or an output's name), `<argument>_shape` and `<argument>_kind`. What a
+formula does not name is not kept alive. A formula may ignore broadcasting and promotion: the backward walk sums and
+casts each gradient to the shape and dtype of the tensor it belongs to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from flambeau.errors import ArgumentTypeError, BackendError, message
+
+Vjp = Callable[..., Any]
+Slots = int | tuple[int, ...] | None   # which edges a vjp's value belongs to; None: the list argument's edges
+
+ARGUMENT, SHAPE, KIND, RESULT = range(4)
+
+NO_GRADIENT = "declared not differentiable"
+
+
+class SavePlan:
+    """What one node keeps, for one choice of inputs that need a gradient.
+
+    `sources` says where each kept value comes from; `calls` says, per vjp, which edges it serves and which of the
+    kept values it is called with.
+    """
+
+    __slots__ = ("calls", "record", "saves_results", "saves_tensors", "sources")
+
+    def __init__(self, record: OpDef, sources: tuple[tuple[int, int], ...],
+                 calls: tuple[tuple[Slots, Vjp, tuple[int, ...]], ...]) -> None:
+        self.record = record
+        self.sources = sources
+        self.calls = calls
+        self.saves_results = any(kind == RESULT for kind, _ in sources)
+        self.saves_tensors = any(kind in (ARGUMENT, RESULT) for kind, _ in sources)
+
+
+class OpDef:
+    """One operator: what it is called, what it takes, how it runs and how it is differentiated.
+
+    Attributes:
+        name: the key under which backends register a kernel.
+        family: "unary", "binary", "pointwise", "reduction", "view", "primitive", "operator" or "composite".
+        parameters: names in canonical order; `defaults` for the trailing ones.
+        tensors, lists: positions of the parameters that take a tensor or a sequence of tensors.
+        outputs: names of the results; one name means a single tensor.
+        decomposition: the operator in terms of others, or None for a primitive.
+        differentiable: edge positions by parameter position.
+        promote, expr, domain, samples: the dtype rule, scalar expression, and what tests draw inputs from.
+        excluded: categories of dtypes (BOOL, INTEGER, ...) that the operator is not defined for.
+        uncast: positions of operands that promotion leaves alone.
+        dtype_rule: "any" for operators that only move data, so that emulated dtypes need no cast.
+    """
+
+    __slots__ = ("call", "decomposition", "defaults", "differentiable", "doc", "domain", "dtype_rule", "expr", "family",
+                 "function", "grad_name", "inplace", "inplace_call", "lists", "method", "module", "name", "namespace",
+                 "outputs", "parameters", "plans", "promote", "public", "samples", "save_plans", "shape_rule", "tensors", "vjps",
+                 "no_fallback", "excluded", "uncast")
+
+    def __init__(self, name: str, family: str, function: Callable[..., Any], *,
+                 vjp: Mapping[Any, Vjp] | str | None = None, outputs: Sequence[str] = ("result",),
+                 decomposition: Callable[..., Any] | None = None, promote: Any = None, expr: Any = None,
+                 domain: Any = None, samples: Callable[..., Iterable[Any]] | None = None, namespace: str = "torch",
+                 method: bool = True, inplace: bool = False, grad_name: Any = None, shape_rule: Any = None,
+                 dtype_rule: Any = None, no_fallback: bool = False, excluded: Sequence[int] = (),
+                 uncast: Sequence[int] = ()) -> None:
+        self.name = name
+        self.family = family
+        self.function = function
+        self.doc = function.__doc__ or ""
+        self.module = function.__module__
+        code = function.__code__
+        self.parameters: tuple[str, ...] = code.co_varnames[:code.co_argcount + code.co_kwonlyargcount]
+        defaults = dict(zip(reversed(code.co_varnames[:code.co_argcount]), reversed(function.__defaults__ or ()),
+                            strict=False))
+        self.defaults: dict[str, Any] = {**defaults, **(function.__kwdefaults__ or {})}
+        self.tensors, self.lists = _tensor_positions(function, self.parameters)
+        if family == "view":  # its function is a rule on (shape, strides, offset), which stand for the input
+            self.parameters, self.tensors, self.lists = ("input", *self.parameters[3:]), (0,), ()
+        self.outputs = tuple(outputs)
+        self.decomposition = decomposition
+        self.promote, self.expr, self.domain, self.samples = promote, expr, domain, samples
+        self.namespace, self.method, self.inplace = namespace, method, inplace
+        self.grad_name = grad_name or _camel(name) + "Backward0"
+        self.shape_rule, self.dtype_rule, self.no_fallback = shape_rule, dtype_rule, no_fallback
+        self.excluded, self.uncast = tuple(excluded), tuple(uncast)
+        self.plans: dict[Any, Any] = {}
+        self.save_plans: dict[Any, SavePlan] = {}
+        self.call: Callable[..., Any] = function      # canonical arguments
+        self.public: Callable[..., Any] = function    # what people call; the same unless the record has a front
+        self.inplace_call: Callable[..., Any] | None = None
+        self.vjps: tuple[tuple[tuple[int, ...], bool, Vjp], ...] | str | None = self._resolve(vjp)
+        self.differentiable: tuple[int, ...] = () if not isinstance(self.vjps, tuple) else tuple(
+            sorted({position for positions, _, _ in self.vjps for position in positions}))
+
+    def __repr__(self) -> str:
+        return f"<{self.family} {self.name}({', '.join(self.parameters)})>"
+
+    def _resolve(self, vjp: Mapping[Any, Vjp] | str | None) -> Any:
+        """Turn argument names into positions: ((positions, is a tuple, vjp), ...)."""
+        if vjp is None or isinstance(vjp, str):
+            return vjp
+        resolved = []
+        for names, function in vjp.items():
+            several = isinstance(names, tuple)
+            positions = tuple(self.parameters.index(each) for each in (names if several else (names,)))
+            resolved.append((positions, several, function))
+        return tuple(resolved)
+
+    def complete(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        """All arguments in canonical order: positional ones, keywords, defaults. TypeError as Python's own."""
+        names = self.parameters
+        if len(args) > len(names):
+            raise ArgumentTypeError(f"{self.name}() takes {len(names)} positional arguments but {len(args)} were given")
+        values = list(args)
+        for name in names[len(args):]:
+            if name in kwargs:
+                values.append(kwargs.pop(name))
+            elif name in self.defaults:
+                values.append(self.defaults[name])
+            else:
+                raise ArgumentTypeError(message(f"{self.name}()", f"missing required argument {name!r}",
+                                                allowed=f"({', '.join(names)})"))
+        if kwargs:
+            raise ArgumentTypeError(message(f"{self.name}()", f"got an unexpected keyword argument {next(iter(kwargs))!r}",
+                                            allowed=f"({', '.join(names)})"))
+        return tuple(values)
+
+    def save_plan(self, needs: tuple[bool, ...]) -> SavePlan:
+        """The plan for nodes in which exactly the differentiable parameters marked True need a gradient."""
+        plan = self.save_plans.get(needs)
+        if plan is None:
+            plan = self.save_plans[needs] = self._make_save_plan(needs)
+        return plan
+
+    def _make_save_plan(self, needs: tuple[bool, ...]) -> SavePlan:
+        wanted = dict(zip(self.differentiable, needs, strict=True))
+        assert isinstance(self.vjps, tuple), self.name
+        sources: dict[tuple[int, int], int] = {}
+        calls = []
+        for positions, several, vjp in self.vjps:
+            if not any(wanted[position] for position in positions):
+                continue
+            names = vjp.__code__.co_varnames[1:vjp.__code__.co_argcount]
+            kept = tuple(sources.setdefault(self._source(each), len(sources)) for each in names if each != "needs")
+            if "needs" in names:
+                vjp = _with_needs(vjp, tuple(wanted[position] for position in positions))
+            edges = tuple(self.differentiable.index(position) for position in positions)
+            slots: Slots = None if positions[0] in self.lists else (edges if several else edges[0])
+            calls.append((slots, vjp, kept))
+        return SavePlan(self, tuple(sources), tuple(calls))
+
+    def _source(self, name: str) -> tuple[int, int]:
+        if name in self.parameters:
+            return ARGUMENT, self.parameters.index(name)
+        if name in self.outputs:
+            return RESULT, self.outputs.index(name)
+        stem, _, suffix = name.rpartition("_")
+        if suffix in ("shape", "kind") and stem in self.parameters:
+            return SHAPE if suffix == "shape" else KIND, self.parameters.index(stem)
+        raise BackendError(f"operator {self.name}: a vjp names {name!r}, which is neither an argument "
+                           f"{self.parameters}, an output {self.outputs}, nor <argument>_shape or <argument>_kind")
+
+
+def _with_needs(vjp: Vjp, needs: tuple[bool, ...]) -> Vjp:
+    """Bind the argument `needs`, which a joint vjp takes last, to one choice of inputs."""
+    def bound(*args: Any) -> Any:
+        return vjp(*args, needs)
+    return bound
+
+
+def _tensor_positions(function: Callable[..., Any], names: Sequence[str]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Read from the annotations which parameters are tensors and which are sequences of tensors."""
+    tensors, lists = [], []
+    for position, name in enumerate(names):
+        annotation = str(function.__annotations__.get(name, ""))
+        if "[Tensor" in annotation:
+            lists.append(position)
+        elif annotation.startswith("Tensor"):
+            tensors.append(position)
+    return tuple(tensors), tuple(lists)
+
+
+def _camel(name: str) -> str:
+    return "".join(part[:1].upper() + part[1:] for part in name.split("_"))
+
+
+OPERATORS: dict[str, OpDef] = {}
+ALIASES: dict[str, OpDef] = {}   # second names that PyTorch has: "absolute" for abs
+
+
+def register(record: OpDef) -> OpDef:
+    """Enter a record in the table; a name is taken once."""
+    if record.name in OPERATORS:
+        raise BackendError(f"an operator named {record.name!r} exists already, in {OPERATORS[record.name].module}; "
+                           "choose another name")
+    OPERATORS[record.name] = record
+    return record
+
+
+def primitives() -> list[str]:
+    """Names of the operators without a decomposition: what a new backend owes."""
+    return sorted(name for name, record in OPERATORS.items()
+                  if record.decomposition is None and record.family not in ("composite", "view"))

@@ -1,0 +1,27 @@
+"""What every test starts from: one thread for the numerical libraries, no window, the real data where there is some."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side: more threads only wait for one another
+os.environ.setdefault("MPLBACKEND", "agg")  # a test never opens a window
+
+
+@pytest.fixture
+def oracle():
+    """PyTorch, or a skip where it is not installed."""
+    return pytest.importorskip("torch", reason="PyTorch is the oracle")
+
+
+@pytest.fixture
+def mnist_folder() -> Path:
+    """The folder that holds the MNIST files, from FLAMBEAU_DATA, or a skip where there is none."""
+    base = os.environ.get("FLAMBEAU_DATA")
+    for folder in (Path(base or ".") / "mnist", Path(base or ".")):
+        if base and list(folder.glob("train-images-idx3-ubyte*")):
+            return folder
+    pytest.skip("FLAMBEAU_DATA names no folder with the MNIST files")
