@@ -54,8 +54,11 @@ def functions(path: Path) -> Iterator[tuple[str, Function]]:
 
 
 def body_length(function: Function) -> int:
-    """The lines of a function from its `def` to its end, without its docstring and the functions inside it."""
-    length = (function.end_lineno or function.lineno) - function.lineno + 1
+    """The lines of a function's body, without its docstring and the bodies of the functions inside it.
+
+    The signature is left out: a formatter gives each parameter a line of its own where they do not fit into one.
+    """
+    length = (function.end_lineno or function.lineno) - function.body[0].lineno + 1
     inside = [node for node in ast.walk(function) if isinstance(node, Function) and node is not function]
     outermost = [each for each in inside if not any(each in ast.walk(other) for other in inside if other is not each)]
     if ast.get_docstring(function, clean=False) is not None:

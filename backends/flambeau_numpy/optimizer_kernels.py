@@ -16,8 +16,7 @@ What was measured and shaped the code (float32, an MNIST-sized perceptron):
   calls is higher than what the nearer cache gives back. Hence the large ``BLOCK``.
 - A second thread gains little (the handover costs 40 microseconds) and would take the core from somebody else.
 
-The kernels work on float32 and float64. ``supports`` says whether a set of arrays qualifies; if not, the caller uses
-the decomposition into plain operators.
+float16 and bfloat16 parameters are widened to float32, updated and rounded back.
 """
 
 from __future__ import annotations
@@ -34,27 +33,11 @@ Array = np.ndarray[Any, Any]
 BLOCK = 1 << 18
 """Elements per block of a large contiguous parameter."""
 
-_FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+_COMPUTED = (np.dtype(np.float32), np.dtype(np.float64))
 _TINY_STEP = 1e-25
 """Below this step size its reciprocal may overflow float32, so the unfolded formula is used."""
 
 _scratch = threading.local()
-
-
-def supports(*groups: Sequence[Array]) -> bool:
-    """Whether every array in every group is float32 or float64, one dtype per position.
-
-    >>> supports([np.ones(2)], [np.ones(2)])
-    True
-    >>> supports([np.ones(2, np.float16)], [np.ones(2, np.float16)])
-    False
-    """
-    first = groups[0]
-    return all(array.dtype in _FLOATS for array in first) and all(
-        array.dtype == lead.dtype and array.shape == lead.shape
-        for group in groups[1:]
-        for array, lead in zip(group, first, strict=True)
-    )
 
 
 def _scratch_like(array: Array) -> Array:
@@ -85,7 +68,7 @@ class _AdamScalars:
 
     __slots__ = (
         "beta1", "beta2", "decay", "eps", "folded", "root", "shift", "size", "weight1", "weight2",
-    )  # fmt: skip
+    )
 
     def __init__(
         self, dtype: Any, step: float, lr: float, beta1: float, beta2: float, eps: float, weight_decay: float
@@ -122,7 +105,7 @@ def _adam_block(
     if peak is None:
         sqrt(square, t)
     else:
-        maximum(peak, square, peak)
+        maximum(peak, square, out=peak)
         sqrt(peak, t)
     multiply(t, k.root, t)
     add(t, k.shift, t)
@@ -132,35 +115,57 @@ def _adam_block(
     add(param, t, param)
 
 
+def _widened(groups: Sequence[Sequence[Array]]) -> list[list[Array]]:
+    """The same lists with arrays of half precision copied to float32."""
+    return [
+        [array if array.dtype in _COMPUTED else array.astype(np.float32) for array in group] for group in groups
+    ]
+
+
+def _round_back(targets: Sequence[Array], sources: Sequence[Array]) -> None:
+    for target, source in zip(targets, sources, strict=True):
+        if target is not source:
+            np.copyto(target, source, casting="unsafe")
+
+
 def adam_step(
     params: Sequence[Array],
     grads: Sequence[Array],
     exp_avgs: Sequence[Array],
     exp_avg_sqs: Sequence[Array],
     max_exp_avg_sqs: Sequence[Array],
-    steps: Sequence[Array],
-    *,
+    counts: Sequence[float],
     lr: float,
     beta1: float,
     beta2: float,
     eps: float,
     weight_decay: float,
-    maximize: bool = False,
-    decoupled_weight_decay: bool = False,
-) -> None:
-    """Adam or AdamW on every parameter, in place; each entry of ``steps`` (0-d) is raised by one first.
+    maximize: bool,
+    decoupled_weight_decay: bool,
+) -> tuple[()]:
+    """Adam or AdamW on every parameter, in place.
 
-    ``max_exp_avg_sqs`` is empty unless AMSGrad is wanted. Gradients are never written to.
+    ``max_exp_avg_sqs`` is empty unless AMSGrad is wanted; ``counts`` are the numbers of this step, from one. Gradients
+    are never written to.
     """
+    if any(param.dtype not in _COMPUTED for param in params):
+        own = (params, exp_avgs, exp_avg_sqs, max_exp_avg_sqs)
+        wide = _widened(own)
+        adam_step(
+            wide[0], _widened([grads])[0], wide[1], wide[2], wide[3], counts, lr, beta1, beta2, eps, weight_decay,
+            maximize, decoupled_weight_decay,
+        )
+        for targets, sources in zip(own, wide, strict=True):
+            _round_back(targets, sources)
+        return ()
     made: tuple[Any, float] | None = None
     scalars: _AdamScalars | None = None
     with np.errstate(all="ignore"):
         for i, param in enumerate(params):
-            step = steps[i].item() + 1.0
-            steps[i][...] = step
-            if scalars is None or made != (param.dtype, step):
-                made = (param.dtype, step)
-                scalars = _AdamScalars(param.dtype, step, lr, beta1, beta2, eps, weight_decay)
+            count = counts[i]
+            if scalars is None or made != (param.dtype, count):
+                made = (param.dtype, count)
+                scalars = _AdamScalars(param.dtype, count, lr, beta1, beta2, eps, weight_decay)
             grad = negative(grads[i]) if maximize else grads[i]
             if weight_decay:
                 if decoupled_weight_decay:
@@ -173,46 +178,86 @@ def adam_step(
                 continue
             for block in _blocks((param, grad, exp_avgs[i], exp_avg_sqs[i], peak)):
                 _adam_block(*block, scalars)  # type: ignore[arg-type]
+    return ()
+
+
+def count_up(steps: Sequence[Array]) -> tuple[()]:
+    """Raise 0-d counters by one; through Python's numbers, which is quicker than a ufunc for each."""
+    for step in steps:
+        step[...] = step.item() + 1
+    return ()
 
 
 def sgd_step(
     params: Sequence[Array],
     grads: Sequence[Array],
     momentum_buffers: Sequence[Array],
-    *,
     lr: float,
     momentum: float,
     dampening: float,
     nesterov: bool,
     weight_decay: float,
-    maximize: bool = False,
-) -> None:
+    maximize: bool,
+) -> tuple[()]:
     """Stochastic gradient descent on every parameter, in place.
 
-    ``momentum_buffers`` is empty where momentum is zero; otherwise it holds buffers that earlier steps have filled
-    (the first step's buffer is a copy of the gradient, which the caller makes).
+    ``momentum_buffers`` is empty where there is no momentum; at a parameter's first step its buffer holds zeros and
+    ``dampening`` is zero.
     """
+    if any(param.dtype not in _COMPUTED for param in params):
+        wide = _widened([params, momentum_buffers])
+        sgd_step(
+            wide[0], _widened([grads])[0], wide[1], lr, momentum, dampening, nesterov, weight_decay, maximize
+        )
+        _round_back(params, wide[0])
+        _round_back(momentum_buffers, wide[1])
+        return ()
+    scalars: _SgdScalars | None = None
     with np.errstate(all="ignore"):
         for i, param in enumerate(params):
-            dtype = param.dtype
-            for p, g, b in _blocks((param, grads[i], momentum_buffers[i] if momentum_buffers else None)):
-                assert p is not None and g is not None
-                if maximize:
-                    g = negative(g)
-                if weight_decay:
-                    g = add(g, multiply(p, np.array(weight_decay, dtype)))
-                t = _scratch_like(p)
-                if b is not None:
-                    multiply(b, np.array(momentum, dtype), b)
-                    if dampening:
-                        multiply(g, np.array(1.0 - dampening, dtype), t)
-                        add(b, t, b)
-                    else:
-                        add(b, g, b)
-                    if nesterov:
-                        multiply(b, np.array(momentum, dtype), t)
-                        g = add(g, t)
-                    else:
-                        g = b
-                multiply(g, np.array(lr, dtype), t)
-                subtract(p, t, p)
+            if scalars is None or scalars.lr.dtype != param.dtype:
+                scalars = _SgdScalars(param.dtype, lr, momentum, dampening, weight_decay)
+            grad = negative(grads[i]) if maximize else grads[i]
+            buffer = momentum_buffers[i] if momentum_buffers else None
+            if param.size <= BLOCK:
+                _sgd_block(param, grad, buffer, nesterov, scalars)
+                continue
+            for block in _blocks((param, grad, buffer)):
+                _sgd_block(*block, nesterov, scalars)  # type: ignore[arg-type]
+    return ()
+
+
+class _SgdScalars:
+    """The scalars of one step, as 0-d arrays of the parameter's dtype; None for what the formula leaves out."""
+
+    __slots__ = ("decay", "lr", "momentum", "share")
+
+    def __init__(self, dtype: Any, lr: float, momentum: float, dampening: float, weight_decay: float) -> None:
+        self.lr = np.array(lr, dtype)
+        self.momentum = np.array(momentum, dtype)
+        self.share = np.array(1.0 - dampening, dtype) if dampening else None
+        self.decay = np.array(weight_decay, dtype) if weight_decay else None
+
+
+def _sgd_block(param: Array, grad: Array, buffer: Array | None, nesterov: bool, k: _SgdScalars) -> None:
+    """One update of one block, everything in place."""
+    t = _scratch_like(param)
+    if k.decay is not None:
+        grad = add(grad, multiply(param, k.decay))
+    if buffer is not None:
+        multiply(buffer, k.momentum, buffer)
+        if k.share is None:
+            add(buffer, grad, buffer)
+        else:
+            multiply(grad, k.share, t)
+            add(buffer, t, buffer)
+        if nesterov:
+            multiply(buffer, k.momentum, t)
+            grad = add(grad, t)
+        else:
+            grad = buffer
+    multiply(grad, k.lr, t)
+    subtract(param, t, param)
+
+
+KERNELS = {"adam_step_": adam_step, "count_up_": count_up, "sgd_step_": sgd_step}

@@ -93,8 +93,8 @@ def grad(self: Tensor, value: Tensor | None) -> None:
         if value is self:
             raise GraphError("can't assign Variable as its own grad")
         if value._array.shape != self._array.shape:
-            raise GraphError(f"assigned grad has data of a different size; given: {describe(value._array.shape)}, "
-                             f"expected: {describe(self._array.shape)}")
+            raise GraphError(f"attempting to assign a gradient of size {describe(value._array.shape)} to a tensor of "
+                             f"size {describe(self._array.shape)}; they must be the same")
         if value._kind is not self._kind:
             what = "type" if value.dtype is not self.dtype else "device"
             raise GraphError(f"assigned grad has data of a different {what}; given: {value._kind}, "

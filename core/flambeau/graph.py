@@ -39,6 +39,38 @@ class Anomaly:
     check_nan = True
 
 
+# Not empty while recording is more than making nodes, in any thread: anomaly mode, or hooks on saved tensors.
+WATCHERS: list[Any] = []
+
+
+class _SavedTensorHooks(threading.local):
+    """Per thread: the (pack, unpack) pairs that saved tensors pass through, innermost last."""
+
+    def __init__(self) -> None:
+        self.stack: list[tuple[Callable[[Tensor], Any], Callable[[Any], Tensor]]] = []
+
+
+SAVED_TENSOR_HOOKS = _SavedTensorHooks()
+
+
+class Packed:
+    """A saved tensor that went through a pack hook: what the hook made of it, and the tensor's place in the graph."""
+
+    __slots__ = ("edge", "packed", "unpack")
+
+    def __init__(self, tensor: Tensor, pack: Callable[[Tensor], Any], unpack: Callable[[Any], Tensor]) -> None:
+        self.edge = edge_of(tensor)
+        self.packed = pack(tensor)
+        self.unpack = unpack
+
+    def restore(self) -> Tensor:
+        """The tensor again, with its history."""
+        tensor = self.unpack(self.packed)
+        if not isinstance(tensor, Tensor):
+            raise GraphError(f"the unpack hook of a saved tensor must return a Tensor, not {type(tensor).__name__}")
+        return tensor if self.edge is None else with_edge(tensor, self.edge)
+
+
 class RemovableHandle:
     """A registered hook; `remove()`, or leaving a `with` block, unregisters it."""
 
@@ -73,6 +105,7 @@ class Node:
     versions: tuple[tuple[int, int], ...] = ()
     results: tuple[tuple[int, int], ...] = ()       # (index in saved, output number) of saved outputs
     saved: Any = ()
+    packs = False
     tensor_hooks: dict[int, dict[int, Any]] | None = None
     retained: dict[int, Any] | None = None
     pre_hooks: dict[int, Any] | None = None
@@ -144,29 +177,31 @@ class Node:
                 "have already been freed). Saved intermediate values of the graph are freed when you call "
                 ".backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the graph "
                 "a second time or if you need to access saved tensors after calling backward.")
+        if self.packs:
+            saved = [each.restore() if each.__class__ is Packed else each for each in saved]
         for index, version in self.versions:
-            cell = saved[index]._version
+            cell = saved[index]._counter
             if cell is not None and cell[0] != version:
-                raise _modified(saved[index], version, cell[0])
+                raise modified(saved[index], version, cell[0])
         if self.results and STATE.enabled:
             saved = list(saved)
             for index, number in self.results:
-                saved[index] = _with_edge(saved[index], (self, number))
+                saved[index] = with_edge(saved[index], (self, number))
         return saved
 
     def release(self) -> None:
         """Free what was saved; a node that kept no tensor stays usable, as in PyTorch."""
-        if self.plan.saves_tensors:
+        if self.versions or self.packs:
             self.saved = None
 
 
-def _with_edge(tensor: Tensor, edge: Edge) -> Tensor:
+def with_edge(tensor: Tensor, edge: Edge) -> Tensor:
     result = alias(tensor)
     result._edge = edge
     return result
 
 
-def _modified(tensor: Tensor, expected: int, found: int) -> GraphError:
+def modified(tensor: Tensor, expected: int, found: int) -> GraphError:
     maker = tensor._edge[0].name() if tensor._edge is not None else "a leaf"
     kind = {"float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16", "int64": "Long",
             "int32": "Int", "bool": "Bool"}.get(tensor._kind.dtype.name, tensor._kind.dtype.name)
@@ -193,7 +228,10 @@ class AccumulateGrad(Node):
         self.order = next_order()
 
     def name(self) -> str:
-        return "AccumulateGrad"
+        return "torch::autograd::AccumulateGrad"
+
+    def __repr__(self) -> str:
+        return f"<AccumulateGrad object at {id(self):#x}>"
 
     @property
     def variable(self) -> Tensor | None:
@@ -257,7 +295,7 @@ def edge_of(tensor: Tensor) -> Edge | None:
     view = tensor._view
     if view is None or edge is None or (edge is not LAZY and edge[0].is_accumulator):
         return edge
-    version = tensor._version[0]  # type: ignore[index] - a view always shares a counter
+    version = tensor._counter[0]  # type: ignore[index] - a view always shares a counter
     if edge is LAZY or version != view.version:
         above = edge_of(view.parent)
         if above is None:
@@ -292,7 +330,7 @@ def make_node(record: OpDef, args: Sequence[Any], edges: tuple[Edge | None, ...]
             if kind == ARGUMENT:
                 value = args[position]
                 if isinstance(value, Tensor):
-                    cell = value._version
+                    cell = value._counter
                     versions.append((len(saved), 0 if cell is None else cell[0]))
                 saved.append(value)
             else:
@@ -300,9 +338,26 @@ def make_node(record: OpDef, args: Sequence[Any], edges: tuple[Edge | None, ...]
         if versions:
             node.versions = tuple(versions)
         node.saved = saved
+    if WATCHERS:
+        watch(node)
+    return node
+
+
+def watch(node: Node) -> None:
+    """What anomaly mode and the hooks on saved tensors want of a new node."""
     if Anomaly.enabled:
         node.trace = "".join(traceback.format_stack()[:-2])
-    return node
+    if SAVED_TENSOR_HOOKS.stack and node.versions:
+        pack_saved(node, [index for index, _ in node.versions])
+
+
+def pack_saved(node: Node, indices: Sequence[int]) -> None:
+    """Let the innermost hooks replace these saved tensors; versions are then no concern of the node's."""
+    pack, unpack = SAVED_TENSOR_HOOKS.stack[-1]
+    for index in indices:
+        node.saved[index] = Packed(node.saved[index], pack, unpack)
+    node.packs = True
+    node.versions = tuple(each for each in node.versions if each[0] not in indices)
 
 
 def source_value(source: int, argument: Any) -> Any:
@@ -329,12 +384,14 @@ def save_results(node: Node, sources: Iterable[tuple[int, int]], outputs: Sequen
         if kind == RESULT:
             output = outputs[number]
             kept = alias(output)
-            kept._version = version_cell(output)
+            kept._counter = version_cell(output)
             node.saved[index] = kept
             results.append((index, number))
-            versions.append((index, kept._version[0]))
+            versions.append((index, kept._counter[0]))
     if results:
         node.results, node.versions = tuple(results), tuple(versions)
+        if WATCHERS and SAVED_TENSOR_HOOKS.stack:
+            pack_saved(node, [index for index, _ in results])
 
 
 def check_inplace(tensor: Tensor, op: str) -> None:
@@ -353,14 +410,18 @@ def check_inplace(tensor: Tensor, op: str) -> None:
     if base._edge is not None and base._edge is not LAZY and base._edge[0].is_accumulator:
         raise GraphError(f"{op}_: a view of a leaf Variable that requires grad is being used in an in-place "
                          "operation; change a clone, or wrap the update in torch.no_grad()")
-    if view.made_in_no_grad:
+    above: View | None = view
+    while above is not None and not (above.made_in_no_grad or above.several):
+        above = above.parent._view
+    if above is None:
+        return
+    if above.made_in_no_grad:
         raise GraphError("A view was created in no_grad mode and is being modified inplace with grad mode enabled. "
                          "Make the view outside of no_grad, or change it inside.")
-    if view.record.family == "views":
-        raise GraphError(f"Output {tensor._edge[1] if tensor._edge else 0} of {edge[0].name()} is a view and is "
-                         "being modified inplace. This view is the output of a function that returns multiple views. "
-                         "Such functions do not allow the output views to be modified inplace. You should replace "
-                         "the inplace operation by an out-of-place one.")
+    raise GraphError(f"Output {tensor._edge[1] if tensor._edge else 0} of {edge[0].name()} is a view and is "
+                     "being modified inplace. This view is the output of a function that returns multiple views. "
+                     "Such functions do not allow the output views to be modified inplace. You should replace "
+                     "the inplace operation by an out-of-place one.")
 
 
 def rebase(tensor: Tensor, node: Node, own_slot: int | None) -> None:

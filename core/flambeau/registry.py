@@ -32,7 +32,7 @@ class SavePlan:
     kept values it is called with.
     """
 
-    __slots__ = ("calls", "record", "saves_results", "saves_tensors", "sources")
+    __slots__ = ("calls", "record", "saves_results", "sources")
 
     def __init__(self, record: OpDef, sources: tuple[tuple[int, int], ...],
                  calls: tuple[tuple[Slots, Vjp, tuple[int, ...]], ...]) -> None:
@@ -40,7 +40,6 @@ class SavePlan:
         self.sources = sources
         self.calls = calls
         self.saves_results = any(kind == RESULT for kind, _ in sources)
-        self.saves_tensors = any(kind in (ARGUMENT, RESULT) for kind, _ in sources)
 
 
 class OpDef:

@@ -6,7 +6,7 @@ that making a tensor costs two assignments:
     _array    the backend's array
     _kind     the interned (dtype, device), see `discovery.Kind`
     _edge     (node, output number) that gradients of this tensor flow to; None: no gradient is wanted
-    _version  a one-element list shared by all tensors over the same memory, counting in-place changes; None: never
+    _counter  a one-element list shared by all tensors over the same memory, counting in-place changes; None: never
               changed and not shared
     _view     how this tensor was made from another one, see `View`; None: it is no view
     _grad     the accumulated gradient of a leaf
@@ -41,7 +41,7 @@ class View:
     edge is made anew from the parent's (see `graph.edge_of`).
     """
 
-    __slots__ = ("args", "made_in_no_grad", "parent", "record", "version")
+    __slots__ = ("args", "made_in_no_grad", "parent", "record", "several", "version")
 
     def __init__(self, parent: Tensor, record: Any, args: tuple[Any, ...], version: int) -> None:
         self.parent = parent
@@ -49,6 +49,7 @@ class View:
         self.args = args
         self.version = version
         self.made_in_no_grad = False
+        self.several = False      # one of the views that a call gave together, such as split's
 
 
 class Tensor(TensorMethods):
@@ -68,7 +69,7 @@ class Tensor(TensorMethods):
     _array: Array
     _kind: Kind
     _edge: Edge | None = None
-    _version: list[int] | None = None
+    _counter: list[int] | None = None
     _view: View | None = None
     _grad: Tensor | None = None
     _inference = False
@@ -159,10 +160,15 @@ class Tensor(TensorMethods):
         return -1 if index is None else index
 
     # -- memory shared with other tensors
+    @property
+    def _version(self) -> int:
+        """How often the memory was changed in place."""
+        return 0 if self._counter is None else self._counter[0]
+
     def detach(self) -> Tensor:
         """A tensor over the same memory that is cut off from the graph. Shares the version counter."""
         result = alias(self)
-        result._version = version_cell(self)
+        result._counter = version_cell(self)
         return result
 
     @property
@@ -280,9 +286,9 @@ def alias(tensor: Tensor) -> Tensor:
 
 def version_cell(tensor: Tensor) -> list[int]:
     """The version counter of a tensor's memory, made when first shared or changed."""
-    cell = tensor._version
+    cell = tensor._counter
     if cell is None:
-        cell = tensor._version = [0]
+        cell = tensor._counter = [0]
     return cell
 
 

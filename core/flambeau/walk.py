@@ -10,6 +10,7 @@ why no vjp in the catalogue mentions broadcasting or promotion.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Any
@@ -245,6 +246,10 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
     """
     tensors = (tensors,) if isinstance(tensors, Tensor) else tuple(tensors)
     grads = _as_tuple(grad_tensors, len(tensors))
+    if create_graph:
+        warnings.warn("backward() with create_graph=True makes a reference cycle between a parameter and its gradient, "
+                      "which keeps memory alive; use autograd.grad, or set .grad to None after use.", UserWarning,
+                      stacklevel=3)
     if inputs is None:
         _walk(tensors, grads, retain_graph, create_graph, None, accumulate=True)
         return

@@ -48,22 +48,22 @@ from flambeau import discovery
 from flambeau.registry import OPERATORS
 
 discovery.backend_for("abacus")                    # loading the plugin registers its operator
-from new_operator import hypotenuse
-assert OPERATORS["hypotenuse"] is hypotenuse.op
+from new_operator import harmonic_mean
+assert OPERATORS["harmonic_mean"] is harmonic_mean.op and torch.harmonic_mean is harmonic_mean
 
-a = torch.tensor([3.0, 5.0]).to("abacus").requires_grad_()
-b = torch.tensor([4.0, 12.0]).to("abacus")
-c = hypotenuse(a, b)
-assert c.tolist() == [5.0, 13.0] and c.grad_fn.name() == "HypotenuseBackward0"
-c.backward(torch.tensor([5.0, 13.0]).to("abacus"))
-assert a.grad.tolist() == [3.0, 5.0]
+a = torch.tensor([2.0, 3.0]).to("abacus").requires_grad_()
+b = torch.tensor([6.0, 6.0]).to("abacus")
+c = harmonic_mean(a, b)
+assert c.tolist() == [3.0, 4.0] and c.grad_fn.name() == "HarmonicMeanBackward0"
+c.backward(torch.tensor([8.0, 9.0]).to("abacus"))
+assert a.grad.tolist() == [9.0, 8.0]
 
-import numpy
-discovery.backend_for("cpu").kernels["hypotenuse"] = numpy.hypot   # the line for a backend that has none
-a, b = torch.tensor([3, 5]), torch.tensor(4.0, requires_grad=True)
-c = hypotenuse(a, b)
-assert c.dtype == torch.float32 and c[0].item() == 5.0
-assert torch.autograd.gradcheck(hypotenuse, (torch.rand(3).double().requires_grad_(), torch.ones(1).double()))
+cpu = discovery.backend_for("cpu")
+cpu.kernels["harmonic_mean"] = lambda a, b: 2 * a * b / (a + b)   # the line for a backend that has none
+c = harmonic_mean(torch.tensor([2, 3]), torch.tensor(6.0))
+assert c.dtype == torch.float32 and c.tolist() == [3.0, 4.0]
+legs = torch.ones(3).double().requires_grad_(), torch.full((1,), 2.0).double().requires_grad_()
+assert torch.autograd.gradcheck(harmonic_mean, legs) and torch.autograd.gradgradcheck(harmonic_mean, legs)
 """
 
 BROKEN = """
@@ -106,7 +106,7 @@ def test_from_outside(program: str, site: Path):
 
 def test_the_outside_is_outside():
     """Nothing in the source tree knows of either."""
-    names = ("abacus", "hypotenuse")
+    names = ("abacus", "harmonic_mean")
     for path in tree.modules(*tree.SOURCE_ROOTS):
         text = path.read_text(encoding="utf-8").lower()
         assert not any(name in text for name in names), tree.relative(path)

@@ -476,6 +476,13 @@ def test_large_batches_and_large_tasks_pass_the_pipes() -> None:
     assert sizes == [100_000] * 4
 
 
+def test_a_row_travels_without_the_tensor_that_it_is_a_row_of() -> None:
+    row = flambeau.zeros(1000, 100)[7]
+    assert len(workers._pack((0, 0), workers._BATCH, [row])) < 10_000
+    loader = data.DataLoader(data.TensorDataset(flambeau.arange(6.0).reshape(3, 2)), batch_size=None, num_workers=1)
+    assert [row.tolist() for (row,) in loader] == [[0, 1], [2, 3], [4, 5]]
+
+
 # ------------------------------------------------------------------------------------- no process is left behind
 
 SCRIPT = """

@@ -343,10 +343,8 @@ def test_malicious_pickle_in_the_older_format(name):
         flambeau.load(older(PICKLES[name]))
 
 
-@pytest.mark.parametrize("name", list(CODE))
+@pytest.mark.parametrize("name", [name for name in CODE if name != "a device that is none"])  # device()'s own error
 def test_malicious_pickle_is_an_unpickling_error_that_helps(name):
-    if name == "a device that is none":
-        pytest.skip("it is an error of device()")
     with pytest.raises(pickle.UnpicklingError, match=r"Weights only load failed.*weights_only=False"):
         flambeau.load(archive(CODE[name]))
 

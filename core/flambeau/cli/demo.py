@@ -45,7 +45,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     add("--epochs", type=int, metavar="N", help="passes over the training images (5)")
     add("--batch-size", type=int, metavar="N", help="images per step (64)")
     add("--seed", type=int, metavar="N", help="start of every random stream (0): the same seed, the same losses")
-    add("--lr", type=float, metavar="X", help="Adam's learning rate (1e-3)")
+    add("--lr", type=float, metavar="X", help="Adam's learning rate in the first epoch (1e-3)")
     add("--data", metavar="DIR", default="data", help="folder of the data (data)")
     add("--out", metavar="DIR", default="runs/demo", help="folder for the checkpoint and the loss curve (runs/demo)")
     add("--resume", action="store_true", help="go on from the checkpoint in --out")

@@ -14,7 +14,7 @@ from flambeau.dispatch import modes
 from flambeau.dispatch.pointwise import compute, make_plan, operand, scalar_plan
 from flambeau.dispatch.run import UnimplementedGradient, attach_node, bump, execute, wrong_type
 from flambeau.errors import DtypeError
-from flambeau.graph import LAZY, STATE, Node, check_inplace, rebase
+from flambeau.graph import SAVED_TENSOR_HOOKS, STATE, Node, Packed, check_inplace, edge_of, rebase
 from flambeau.registry import OpDef
 from flambeau.shapes import describe
 from flambeau.tensor import Tensor, make
@@ -72,9 +72,9 @@ def _bind_inplace_binary(record: OpDef) -> Callable[..., Tensor]:
             plan[0](input._array, operand_, input._array)
         except (ValueError, TypeError, OverflowError):
             return general_inplace(record, (input, other))
-        cell = input._version
+        cell = input._counter
         if cell is None:
-            input._version = [1]
+            input._counter = [1]
         else:
             cell[0] += 1
         return input
@@ -153,26 +153,30 @@ def check_overwrite(op: str, target: Tensor, result: Tensor) -> None:
 
 
 def _inplace_node(record: OpDef, args: tuple[Any, ...], target: Tensor) -> Node | None:
-    """The node of an in-place call, made before the memory changes; it keeps the old history, not the tensor."""
-    stand_in: Tensor = make(target._array, target._kind)
-    stand_in._edge = target._edge
-    stand_in._view = target._view
-    stand_in._version = target._version if target._version is not None else [0]
-    target._version = stand_in._version
-    if stand_in._edge is LAZY:
-        stand_in._edge = None
-        stand_in._view = None
-    outputs: Tensor = make(target._array, target._kind)
-    return attach_node(record, tuple([stand_in if each is target else each for each in args]), (outputs,))
+    """The node of an in-place call, made before the memory changes.
+
+    It refers to the tensor's old value through a stand-in with the old history; where a vjp needs that value, the
+    stand-in gets a copy of it.
+    """
+    stand_in = make(target._array, target._kind)
+    stand_in._edge = edge_of(target)
+    outputs = make(target._array, target._kind)
+    node = attach_node(record, tuple([stand_in if each is target else each for each in args]), (outputs,))
+    if node is not None and any(each is stand_in for each in node.saved):
+        stand_in._array = target._kind.kernels["clone"](target._array)
+    return node
 
 
 def _adopt(node: Node, record: OpDef, target: Tensor) -> None:
     """Make a node of an in-place call the target's history, with saved results at their new version."""
     if node.results:
-        node.versions = tuple((index, target._version[0] if any(index == each for each, _ in node.results) else version)
+        node.versions = tuple((index, target._counter[0] if any(index == each for each, _ in node.results) else version)
                               for index, version in node.versions)  # type: ignore[index]
         assert node.saved is not None
         for index, _ in node.results:
-            node.saved[index]._version = target._version
+            if isinstance(node.saved[index], Packed):  # packed before the change: pack the new value
+                node.saved[index] = Packed(target.detach(), *SAVED_TENSOR_HOOKS.stack[-1])
+            else:
+                node.saved[index]._counter = target._counter
     own = record.differentiable.index(0) if 0 in record.differentiable else None
     rebase(target, node, own)

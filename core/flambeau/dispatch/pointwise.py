@@ -19,7 +19,7 @@ from flambeau.dispatch.run import (
 from flambeau.dtypes import BOOL, COMPLEX, FLOAT, INTEGER, dtype
 from flambeau.errors import DtypeError, FlambeauError, message
 from flambeau.graph import (
-    STATE, Anomaly, Node, edge_of, next_order, save_results, source_value)
+    STATE, WATCHERS, Node, edge_of, next_order, save_results, source_value)
 from flambeau.registry import ARGUMENT, RESULT, OpDef
 from flambeau.shapes import broadcast_shapes, describe
 from flambeau.tensor import Edge, Tensor, make, new
@@ -248,8 +248,12 @@ def bind_unary(record: OpDef) -> Callable[..., Tensor]:
     return call
 
 
-def bind_binary(record: OpDef) -> Callable[..., Tensor]:
-    """The callable of a pointwise record with two operands, one of which may be a number."""
+def bind_binary(record: OpDef, long_way: Callable[..., Tensor] = general) -> Callable[..., Tensor]:
+    """The callable of a pointwise record with two operands, one of which may be a number.
+
+    `long_way` handles operands that are not a tensor with a tensor or a plain number: Python's operators decline there
+    what a function refuses.
+    """
     plans: dict[Any, Any] = record.plans
 
     def call(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
@@ -273,7 +277,7 @@ def bind_binary(record: OpDef) -> Callable[..., Tensor]:
         else:
             plan = scalar_plan(record, input, other)
             if plan is False or out is not None:
-                return general(record, (input, other), out)
+                return long_way(record, (input, other), out)
             kernel, array_type, kind = plan
             edge = edge2 = None
             try:
@@ -299,7 +303,7 @@ def bind_binary(record: OpDef) -> Callable[..., Tensor]:
 def _record_binary(record: OpDef, input: Any, other: Any, edge: Edge | None, edge2: Edge | None,
                    result: Tensor) -> Tensor:
     """`attach_node` for two operands, written out because half of all recorded calls come this way."""
-    if record.vjps.__class__ is not tuple or Anomaly.enabled:
+    if record.vjps.__class__ is not tuple or WATCHERS:
         return general(record, (input, other))
     if edge is not None and input._view is not None:
         edge = edge_of(input)
@@ -324,7 +328,7 @@ def _record_binary(record: OpDef, input: Any, other: Any, edge: Edge | None, edg
             if kind == ARGUMENT:
                 value = other if position else input
                 if isinstance(value, Tensor):
-                    cell = value._version
+                    cell = value._counter
                     versions.append((len(saved), 0 if cell is None else cell[0]))
                 saved.append(value)
             else:

@@ -71,9 +71,9 @@ def write_out(op: str, out: Tensor, result: Tensor) -> Tensor:
 
 def bump(tensor: Tensor) -> None:
     """Count a change of a tensor's memory."""
-    cell = tensor._version
+    cell = tensor._counter
     if cell is None:
-        tensor._version = [1]
+        tensor._counter = [1]
     else:
         cell[0] += 1
 

@@ -22,6 +22,8 @@ STACK = modes.STACK
 
 def bind_view(record: OpDef) -> Callable[..., Tensor]:
     """The callable of a view's record: one tensor, then canonical arguments."""
+    if record.promote is not None:
+        return _bind_typed_view(record)
     name = record.name
     rule = record.function
     arity = len(record.parameters)
@@ -49,12 +51,32 @@ def bind_view(record: OpDef) -> Callable[..., Tensor]:
     return call
 
 
+def _bind_typed_view(record: OpDef) -> Callable[..., Tensor]:
+    """The callable of a view that reads memory as another dtype: `promote` gives it, the rule counts in its elements."""
+    def call(input: Tensor, *args: Any) -> Tensor:
+        if ACTIVE and STACK.modes:
+            return modes.through(record, call, (input, *args), {})  # type: ignore[no-any-return]
+        kind = input._kind
+        wanted = kind.to(record.promote(kind.dtype, *args))
+        strides, offset = kind.backend.layout(input._array)
+        layout = record.function(input._array.shape, strides, offset, *args)
+        result: Tensor = new(Tensor)
+        result._array = kind.kernels["reinterpret"](input._array, *layout, wanted.dtype)
+        result._kind = wanted
+        if isinstance(record.vjps, tuple):
+            return link(record, input, args, result)
+        result._counter = version_cell(input)
+        result._view = View(input, record, args, result._counter[0])
+        return result
+    return call
+
+
 def link(record: OpDef, input: Tensor, args: tuple[Any, ...], result: Tensor) -> Tensor:
     """Make `result` a view of `input`: one version counter, and an edge if gradients are or may be wanted."""
-    cell = input._version
+    cell = input._counter
     if cell is None:
-        cell = input._version = [0]
-    result._version = cell
+        cell = input._counter = [0]
+    result._counter = cell
     view = View(input, record, args, cell[0])
     if input._edge is not None and STATE.enabled and result._kind.differentiable:
         edge = input._edge if input._view is None else edge_of(input)
@@ -105,13 +127,14 @@ def bind_views(record: OpDef) -> Callable[..., tuple[Tensor, ...]]:
         for number, result in enumerate(results):
             result._edge = (node, number)
             assert result._view is not None
-            result._view.record, result._view.made_in_no_grad = record, False
+            result._view.several, result._view.made_in_no_grad = True, False
         return results
     return call
 
 
 def _pending(result: Tensor) -> None:
     assert result._view is not None
+    result._view.several = True
     if STATE.enabled:
         result._view.made_in_no_grad = False
         if result._kind.differentiable:

@@ -1,75 +1,40 @@
-"""The functions behind the layers: operators, gathered here under PyTorch's names."""
+"""The functions behind the layers: the operators of the namespace `nn.functional`, found in the table of operators.
+
+Nothing is listed here: a record says itself that it belongs to this namespace. What PyTorch offers both here and
+under `torch` is found in `_namespace.ALSO_TOP`.
+"""
 
 from __future__ import annotations
 
-from flambeau.ops import (
-    adaptive_avg_pool1d,
-    adaptive_avg_pool2d,
-    adaptive_avg_pool3d,
-    adaptive_max_pool1d,
-    adaptive_max_pool2d,
-    adaptive_max_pool3d,
-    alpha_dropout,
-    avg_pool1d,
-    avg_pool2d,
-    avg_pool3d,
-    batch_norm,
-    bilinear,
-    binary_cross_entropy,
-    binary_cross_entropy_with_logits,
-    celu,
-    conv1d,
-    conv2d,
-    conv3d,
-    cosine_similarity,
-    cross_entropy,
-    dropout,
-    dropout1d,
-    dropout2d,
-    dropout3d,
-    elu,
-    embedding,
-    feature_alpha_dropout,
-    gelu,
-    glu,
-    group_norm,
-    hardshrink,
-    hardsigmoid,
-    hardswish,
-    hardtanh,
-    huber_loss,
-    kl_div,
-    l1_loss,
-    layer_norm,
-    leaky_relu,
-    linear,
-    log_softmax,
-    logsigmoid,
-    max_pool1d,
-    max_pool2d,
-    max_pool3d,
-    mish,
-    mse_loss,
-    nll_loss,
-    normalize,
-    one_hot,
-    pad,
-    prelu,
-    relu,
-    relu6,
-    rms_norm,
-    rrelu,
-    scaled_dot_product_attention,
-    selu,
-    sigmoid,
-    silu,
-    smooth_l1_loss,
-    softmax,
-    softmin,
-    softplus,
-    softshrink,
-    softsign,
-    tanh,
-    tanhshrink,
-    threshold,
-)
+import sys
+from typing import Any
+
+from flambeau._namespace import ALSO_TOP
+from flambeau.registry import ALIASES, OPERATORS, OpDef
+
+
+def _belongs(name: str, record: OpDef) -> bool:
+    return "nn.functional" in record.namespace or name in ALSO_TOP
+
+
+def _find(name: str) -> Any:
+    record = OPERATORS.get(name) or ALIASES.get(name)
+    if record is not None and _belongs(name, record):
+        return record.public
+    if name.endswith("_"):
+        record = OPERATORS.get(name[:-1])
+        if record is not None and record.inplace_call is not None and _belongs(name[:-1], record):
+            return record.inplace_call
+    raise AttributeError(f"module 'flambeau.nn.functional' has no attribute {name!r}")
+
+
+def __getattr__(name: str) -> Any:
+    if name.startswith("__"):
+        raise AttributeError(f"module 'flambeau.nn.functional' has no attribute {name!r}")
+    value = _find(name)
+    setattr(sys.modules[__name__], name, value)  # found once: later look-ups are a module attribute's
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(name for name, record in (*OPERATORS.items(), *ALIASES.items()) if _belongs(name, record))

@@ -11,8 +11,9 @@ import warnings
 from collections.abc import Callable
 from typing import Any, Literal
 
-from flambeau.graph import no_grad
-from flambeau.ops import diag, empty_like, linalg, randperm, where
+from flambeau.autograd import no_grad
+from flambeau.ops.creation import empty_like
+from flambeau.ops.selection import where
 from flambeau.tensor import Tensor
 
 __all__ = [
@@ -38,7 +39,7 @@ FanMode = Literal["fan_in", "fan_out"]
 
 _GAIN_ONE = (
     "linear", "conv1d", "conv2d", "conv3d", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d", "sigmoid",
-)  # fmt: skip
+)
 
 
 def calculate_gain(nonlinearity: str, param: int | float | None = None) -> float:
@@ -337,11 +338,25 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     columns = tensor.numel() // rows
     with no_grad():
         drawn = tensor.new_empty((rows, columns)).normal_(0, 1, generator=generator)
-        q, r = linalg.qr(drawn.t() if rows < columns else drawn)
-        # The factorisation leaves the signs free; tying them to r's diagonal makes q uniform (Mezzadri, 2006).
-        q = q * diag(r, 0).sign()
+        q = _orthonormal_columns(drawn.t() if rows < columns else drawn)
         tensor.copy_((q.t() if rows < columns else q).reshape(tensor.shape))
         return tensor.mul_(gain)
+
+
+def _orthonormal_columns(matrix: Tensor) -> Tensor:
+    """The Q of the QR factorisation whose R has a positive diagonal, which makes Q uniform (Mezzadri, 2006).
+
+    Gram and Schmidt's process, each column projected twice: once leaves an error that grows with the condition
+    number, twice leaves rounding.
+    """
+    q = matrix.double() if matrix.is_floating_point() else matrix.clone()
+    for column in range(q.size(1)):
+        v = q[:, column]
+        before = q[:, :column]
+        for _ in range(2):
+            v = v - before @ (before.t().conj() @ v)
+        q[:, column] = v / (v * v.conj()).sum().sqrt()
+    return q.to(matrix.dtype)
 
 
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:
@@ -353,6 +368,8 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
     """
     if tensor.dim() != 2:
         raise ValueError("Only tensors with 2 dimensions are supported")
+    from flambeau.ops.random import randperm
+
     rows, columns = tensor.shape
     zeros = math.ceil(sparsity * rows)
     with no_grad():

@@ -1,15 +1,15 @@
 """Parameters and buffers: tensors that a module recognises when they are assigned to it.
 
 They are subclasses of Tensor so that ``isinstance`` tells them apart; they share the storage of the tensor that they
-are made from, and operators on them give plain tensors.
+are made from, and operators on them give plain tensors. How they are pickled and copied is said once for all tensors,
+in `serialization`.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Any
 
-from flambeau.ops import empty
+from flambeau.ops.creation import empty
 from flambeau.tensor import Tensor
 
 __all__ = ["Buffer", "Parameter"]
@@ -36,24 +36,8 @@ class Parameter(Tensor):
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
         """Everything happens in ``__new__``; this accepts the same arguments so that the call type-checks."""
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Parameter:
-        if id(self) in memo:
-            return memo[id(self)]  # type: ignore[no-any-return]
-        copied = type(self)(self.data.clone(), self.requires_grad)
-        memo[id(self)] = copied
-        return copied
-
     def __repr__(self, *, tensor_contents: Any = None) -> str:
         return "Parameter containing:\n" + super().__repr__()
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        # The same three arguments as in PyTorch's checkpoints; the third stood for hooks, which are never saved.
-        return rebuild_parameter, (self.data, self.requires_grad, OrderedDict())
-
-
-def rebuild_parameter(data: Tensor, requires_grad: bool, backward_hooks: Any = None) -> Parameter:
-    """Make a parameter from its pickled parts; ``backward_hooks`` is accepted for the format's sake and ignored."""
-    return Parameter(data, requires_grad)
 
 
 class Buffer(Tensor):
@@ -81,17 +65,3 @@ class Buffer(Tensor):
 
     def __init__(self, data: Tensor | None = None, *, persistent: bool = True) -> None:
         """Everything happens in ``__new__``; this accepts the same arguments so that the call type-checks."""
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Buffer:
-        if id(self) in memo:
-            return memo[id(self)]  # type: ignore[no-any-return]
-        copied = type(self)(self.data.clone(), persistent=self.persistent)
-        memo[id(self)] = copied
-        return copied
-
-    def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        return _rebuild_buffer, (self.data, self.persistent)
-
-
-def _rebuild_buffer(data: Tensor, persistent: bool) -> Buffer:
-    return Buffer(data, persistent=persistent)

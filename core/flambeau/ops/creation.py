@@ -1,33 +1,394 @@
-"""Factories: tensors from values, shapes and host arrays."""
+"""Factories: tensors from shapes, ranges and fill values. `construct` has those from existing data."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from flambeau import discovery, dtypes
-from flambeau.device import get_default_device
+from flambeau import dtypes, shapes
 from flambeau.discovery import Kind
-from flambeau.shapes import as_shape
-from flambeau.tensor import Tensor, make
+from flambeau.dispatch import composite, front
+from flambeau.dtypes import FLOAT, INTEGER
+from flambeau.errors import ArgumentError, ArgumentTypeError, message
+from flambeau.ops.construct import (
+    as_tensor, asarray, attach_new, from_dlpack, from_numpy, frombuffer, tensor)
+from flambeau.ops.factory import as_size, empty_array, factory, factory_kind, finish
+from flambeau.shapes import Shape
+from flambeau.tensor import Tensor, make, new
 
 
-def factory_kind(dtype: Any, device: Any, default: Any = None) -> Kind:
-    """The kind of a new tensor, from the arguments `dtype` and `device` of a factory."""
-    wanted = (default or dtypes.get_default_dtype()) if dtype is None else dtypes.as_dtype(dtype)
-    return discovery.kind_of(wanted, get_default_device() if device is None else device)
+# ---------------------------------------------------------------------------------------------- records
+@factory()
+def _full(size: Shape, fill_value: Any, kind: Kind) -> Tensor:
+    """A new tensor with one value in all places."""
 
 
-def from_numpy(ndarray: Any) -> Tensor:
-    """A tensor over the memory of a NumPy array."""
-    host = discovery.host()
-    return make(ndarray, discovery.kind_of(host.dtype_of(ndarray), "cpu"))
+@factory()
+def _arange(start: Any, step: Any, count: int, kind: Kind) -> Tensor:
+    """`start + step * i` for i below `count`."""
 
 
-def full(size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
-    """A tensor filled with one value."""
-    kind = factory_kind(dtype, device, dtypes.of_python(type(fill_value)))
-    array = kind.kernels["full"](as_shape((size,)), fill_value, kind.dtype, kind.index)
-    result = make(array, kind)
-    if requires_grad:
-        result.requires_grad = True
+@factory(decomposed=True)
+def _linspace(start: Any, end: Any, steps: int, kind: Kind) -> Tensor:
+    """`steps` values from `start` to `end`, both included."""
+    wide = kind.to(dtypes.float32) if kind.dtype.category < FLOAT else kind
+    index = _arange(0, 1, steps, wide)
+    step = (end - start) / (steps - 1) if steps > 1 else 0
+    return (index * step + start).to(kind.dtype)
+
+
+@factory(decomposed=True)
+def _eye(n: int, m: int, kind: Kind) -> Tensor:
+    """Ones on the diagonal of an (n, m) matrix of zeros."""
+    integers = kind.to(dtypes.int64)
+    rows, columns = _arange(0, 1, n, integers), _arange(0, 1, m, integers)
+    return (rows.reshape(n, 1) == columns.reshape(1, m)).to(kind.dtype)
+
+
+# ---------------------------------------------------------------------------------------------- from shapes
+def _filled(value: int, op: str) -> Any:
+    """`zeros` or `ones`: the short way is written out, because programs and layers make so many."""
+    def call(*shape: Any, size: Any = None, out: Tensor | None = None, names: Any = None, dtype: Any = None,
+             layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+             memory_format: Any = None) -> Tensor:
+        wanted = as_size(shape, size, op)
+        result = _full(wanted, value, factory_kind(dtype, device))
+        if requires_grad or out is not None or layout is not None:
+            return finish(result, out, requires_grad, layout, op)
+        return result
+    call.__name__ = call.__qualname__ = op
+    return call
+
+
+zeros = _filled(0, "zeros")
+zeros.__doc__ = """A tensor of this shape with 0 in all places.
+
+>>> import flambeau as torch
+>>> torch.zeros(2, 3)
+tensor([[0., 0., 0.],
+        [0., 0., 0.]])
+"""
+zeros = composite(method=False)(zeros)
+
+ones = _filled(1, "ones")
+ones.__doc__ = """A tensor of this shape with 1 in all places.
+
+>>> import flambeau as torch
+>>> torch.ones(2, dtype=torch.int64)
+tensor([1, 1])
+"""
+ones = composite(method=False)(ones)
+
+
+@front(_full)
+def full(size: Any, fill_value: Any, *, out: Tensor | None = None, names: Any = None, dtype: Any = None,
+         layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+    """A tensor of this shape with one value in all places; the value's type decides the dtype.
+
+    >>> import flambeau as torch
+    >>> torch.full((2, 2), 7)
+    tensor([[7, 7],
+            [7, 7]])
+    """
+    value = _number(fill_value, "full")
+    kind = factory_kind(dtype, device, None if dtype is not None else dtypes.of_python(type(value)))
+    result = _full(as_size((size,), None, "full"), _storable(value, kind, "full"), kind)
+    return finish(result, out, requires_grad, layout, "full")
+
+
+@composite(method=False)
+def empty(*shape: Any, size: Any = None, out: Tensor | None = None, names: Any = None, dtype: Any = None,
+          layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+          memory_format: Any = None) -> Tensor:
+    """A tensor of this shape whose values are whatever is in memory.
+
+    >>> import flambeau as torch
+    >>> torch.empty(2, 3).shape
+    torch.Size([2, 3])
+    """
+    kind = factory_kind(dtype, device)
+    result: Tensor = new(Tensor)
+    result._array = kind.backend.empty(as_size(shape, size, "empty"), kind.dtype, kind.index)
+    result._kind = kind
+    return finish(result, out, requires_grad, layout, "empty")
+
+
+@composite(method=False)
+def empty_strided(size: Any, stride: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
+                  requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+    """A tensor of this shape and these strides (in elements) whose values are whatever is in memory.
+
+    >>> import flambeau as torch
+    >>> torch.empty_strided((2, 3), (1, 2)).stride()
+    (1, 2)
+    """
+    shape, strides = as_size((size,), None, "empty_strided"), shapes.as_shape((stride,), "empty_strided")
+    if len(shape) != len(strides):
+        raise ArgumentError(message("empty_strided", "dimensionality of sizes must match dimensionality of strides",
+                                    given=f"size {list(shape)}, stride {list(strides)}"))
+    kind = factory_kind(dtype, device)
+    flat = kind.backend.empty((shapes.storage_extent(shape, strides, 0),), kind.dtype, kind.index)
+    return finish(make(kind.backend.as_strided(flat, shape, strides, 0), kind), None, requires_grad, layout)
+
+
+def kind_like(input: Tensor, dtype: Any, device: Any) -> Kind:
+    """The kind of a tensor like `input`, with another dtype or device where given."""
+    if not isinstance(input, Tensor):
+        raise ArgumentTypeError(f"argument 'input' must be Tensor, not {type(input).__name__}")
+    kind = input._kind
+    if dtype is None and device is None:
+        return kind
+    return factory_kind(kind.dtype if dtype is None else dtype, kind.device if device is None else device)
+
+
+@composite(method=False)
+def empty_like(input: Tensor, *, dtype: Any = None, layout: Any = None, device: Any = None,
+               requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False) -> Tensor:
+    """A tensor of the shape, dtype, device and order of dimensions of `input`, with any values.
+
+    >>> import flambeau as torch
+    >>> torch.empty_like(torch.ones(2, 3)).shape
+    torch.Size([2, 3])
+    """
+    kind = kind_like(input, dtype, device)
+    result = make(empty_array(kind, input._array.shape, input, memory_format), kind)
+    return finish(result, None, requires_grad, layout, "empty_like")
+
+
+def _filled_like(value: Any, input: Tensor, dtype: Any, device: Any, memory_format: Any) -> Tensor:
+    kind = kind_like(input, dtype, device)
+    shape = input._array.shape
+    strides = input._kind.backend.layout(input._array)[0]
+    if memory_format is not None or shapes.is_contiguous(shape, strides):
+        return _full(shape, value, kind)
+    array = empty_array(kind, shape, input)
+    kind.backend.copy(array, _full((), value, kind)._array)
+    return make(array, kind)
+
+
+@composite(method=False)
+def zeros_like(input: Tensor, *, dtype: Any = None, layout: Any = None, device: Any = None,
+               requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False,
+               out: Tensor | None = None) -> Tensor:
+    """A tensor like `input` with 0 in all places.
+
+    >>> import flambeau as torch
+    >>> torch.zeros_like(torch.ones(2))
+    tensor([0., 0.])
+    """
+    return finish(_filled_like(0, input, dtype, device, memory_format), out, requires_grad, layout, "zeros_like")
+
+
+@composite(method=False)
+def ones_like(input: Tensor, *, dtype: Any = None, layout: Any = None, device: Any = None,
+              requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False,
+              out: Tensor | None = None) -> Tensor:
+    """A tensor like `input` with 1 in all places.
+
+    >>> import flambeau as torch
+    >>> torch.ones_like(torch.zeros(2))
+    tensor([1., 1.])
+    """
+    return finish(_filled_like(1, input, dtype, device, memory_format), out, requires_grad, layout, "ones_like")
+
+
+@composite(method=False)
+def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
+              requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False,
+              out: Tensor | None = None) -> Tensor:
+    """A tensor like `input` with one value in all places.
+
+    >>> import flambeau as torch
+    >>> torch.full_like(torch.zeros(2), 5)
+    tensor([5., 5.])
+    """
+    value = _storable(_number(fill_value, "full_like"), kind_like(input, dtype, device), "full_like")
+    return finish(_filled_like(value, input, dtype, device, memory_format), out, requires_grad, layout, "full_like")
+
+
+def _number(value: Any, op: str) -> Any:
+    """A fill value as a Python number: tensors and NumPy's scalars of one element are taken out."""
+    if value.__class__ in (int, float, bool, complex):
+        return value
+    if isinstance(value, Tensor) or hasattr(value, "__array__"):
+        return value.item()
+    for number in (bool, int, float, complex):
+        if isinstance(value, number):
+            return number(value)
+    raise ArgumentTypeError(f"{op}(): argument 'fill_value' must be Number, not {type(value).__name__}")
+
+
+def _storable(value: Any, kind: Kind, op: str) -> Any:
+    """A number as one of the kind's category. RuntimeError where the dtype cannot hold it."""
+    dtype = kind.dtype
+    if isinstance(value, complex) and not dtype.is_complex:
+        if value.imag:
+            raise ArgumentError(f"{op}: value cannot be converted to type {dtype.name} without overflow; given: {value}")
+        value = value.real
+    if dtype.category == INTEGER:
+        if isinstance(value, float) and not math.isfinite(value):
+            raise ArgumentError(f"{op}: value cannot be converted to type {dtype.name} without overflow; given: {value}")
+        value = int(value)
+        bits = 8 * dtype.itemsize
+        if not -(1 << bits - 1) <= value < (1 << bits - dtype.is_signed):
+            raise ArgumentError(f"{op}: value cannot be converted to type {dtype.name} without overflow; given: {value}")
+        return value % (1 << bits) if not dtype.is_signed else value
+    if dtype.category == FLOAT and dtype is not dtypes.float64 and isinstance(value, (int, float)):
+        from flambeau.finfo import finfo
+        if not dtype.storage_only and abs(value) > finfo(dtype).max and abs(value) != math.inf:
+            raise ArgumentError(f"{op}: value cannot be converted to type {dtype.name} without overflow; given: {value}")
+        return float(value)
+    return bool(value) if dtype is dtypes.bool_ else value
+
+
+@composite(method=False)
+def scalar_tensor(s: Any, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+                  pin_memory: bool = False) -> Tensor:
+    """A 0-d tensor of the default dtype.
+
+    >>> import flambeau as torch
+    >>> torch.scalar_tensor(2)
+    tensor(2.)
+    """
+    kind = factory_kind(dtype, device)
+    value = _storable(_number(s, "scalar_tensor"), kind, "scalar_tensor")
+    return finish(_full((), value, kind), None, requires_grad, layout, "scalar_tensor")
+
+
+# ---------------------------------------------------------------------------------------------- ranges
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, Tensor) or hasattr(value, "__array__") else value
+
+
+@front(_arange)
+def arange(*bounds: Any, start: Any = None, end: Any = None, step: Any = None, out: Tensor | None = None,
+           dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
+           pin_memory: bool = False) -> Tensor:
+    """The values from `start` (0) up to, not including, `end` in steps of `step` (1): integers for integer bounds.
+
+    >>> import flambeau as torch
+    >>> torch.arange(5), torch.arange(1, 2, 0.5)
+    (tensor([0, 1, 2, 3, 4]), tensor([1.0000, 1.5000]))
+    """
+    if len(bounds) == 1 and end is None:
+        end = bounds[0]
+    elif bounds:
+        start, end, step = (*bounds, *(each for each in (start, end, step)[len(bounds):]))[:3]
+    first, last, stride = _plain(0 if start is None else start), _plain(end), _plain(1 if step is None else step)
+    if last is None:
+        raise ArgumentTypeError("arange(): missing required argument 'end'")
+    if out is not None and dtype is None:
+        dtype = out._kind.dtype
+    whole = all(isinstance(each, int) for each in (first, last, stride))
+    kind = factory_kind(dtype, device, dtypes.int64 if whole else None)
+    result = _arange(first, stride, _count(first, last, stride), kind)
+    if requires_grad or out is not None or layout is not None:
+        return finish(result, out, requires_grad, layout, "arange")
     return result
+
+
+def _count(start: Any, end: Any, step: Any) -> int:
+    if step == 0:
+        raise ArgumentError(message("arange", "step must be nonzero", given=f"start={start}, end={end}, step={step}"))
+    if not all(math.isfinite(each) for each in (start, end)):
+        raise ArgumentError(f"arange: unsupported range: {start} -> {end}")
+    if (step > 0) != (end >= start) and end != start:
+        raise ArgumentError(message("arange", "upper bound and lower bound inconsistent with step sign",
+                                    given=f"start={start}, end={end}, step={step}"))
+    if isinstance(start, int) and isinstance(end, int) and isinstance(step, int):
+        return -((start - end) // step)
+    return math.ceil((end - start) / step)
+
+
+@composite(method=False)
+def range(start: Any, end: Any = None, step: Any = 1, **options: Any) -> Tensor:  # noqa: A001 - PyTorch's name
+    """Like `arange`, but of the default dtype and with `end` included. `arange` is preferred.
+
+    >>> import flambeau as torch
+    >>> torch.range(1, 3)
+    tensor([1., 2., 3.])
+    """
+    import warnings
+    warnings.warn("torch.range is deprecated and will be removed in a future release because its behavior is "
+                  "inconsistent with Python's range builtin. Instead, use torch.arange, which produces values in "
+                  "[start, end).", UserWarning, stacklevel=2)
+    first, last = (0, start) if end is None else (start, end)
+    kind = factory_kind(options.pop("dtype", None), options.pop("device", None))
+    result = _arange(first, step, math.floor((last - first) / step) + 1, kind)
+    return finish(result, options.get("out"), options.get("requires_grad", False), options.get("layout"), "range")
+
+
+def _space_kind(start: Any, end: Any, dtype: Any, device: Any, out: Tensor | None) -> Kind:
+    if dtype is None and out is not None:
+        dtype = out._kind.dtype
+    complex_ = isinstance(start, complex) or isinstance(end, complex)
+    return factory_kind(dtype, device, dtypes.default_complex() if complex_ else None)
+
+
+@front(_linspace)
+def linspace(start: Any, end: Any, steps: int, *, out: Tensor | None = None, dtype: Any = None, layout: Any = None,
+             device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+    """`steps` evenly spaced values from `start` to `end`, both included.
+
+    >>> import flambeau as torch
+    >>> torch.linspace(0, 1, 3)
+    tensor([0.0000, 0.5000, 1.0000])
+    """
+    first, last = _plain(start), _plain(end)
+    _check_steps(steps, "linspace")
+    result = _linspace(first, last, steps, _space_kind(first, last, dtype, device, out))
+    return finish(result, out, requires_grad, layout, "linspace")
+
+
+def _check_steps(steps: Any, op: str) -> None:
+    if not isinstance(steps, int):
+        raise ArgumentTypeError(f"{op}(): argument 'steps' must be int, not {type(steps).__name__}")
+    if steps < 0:
+        raise ArgumentError(message(op, "number of steps must be non-negative", given=f"steps={steps}"))
+
+
+@composite(method=False)
+def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Tensor | None = None, dtype: Any = None,
+             layout: Any = None, device: Any = None, requires_grad: bool = False,
+             pin_memory: bool = False) -> Tensor:
+    """`steps` values from `base ** start` to `base ** end`, evenly spaced on a logarithmic scale.
+
+    >>> import flambeau as torch
+    >>> torch.logspace(0, 2, 3)
+    tensor([  1.,  10., 100.])
+    """
+    first, last = _plain(start), _plain(end)
+    _check_steps(steps, "logspace")
+    kind = _space_kind(first, last, dtype, device, out)
+    wide = kind.to(dtypes.complex128 if kind.dtype.is_complex else dtypes.float64) \
+        if dtypes.float64 in kind.backend.capabilities.storage_dtypes else kind
+    exponents = _linspace(first, last, steps, wide if kind.dtype.category >= FLOAT else kind).to(wide.dtype)
+    result = (_full((), base, wide) ** exponents).to(kind.dtype)
+    return finish(result, out, requires_grad, layout, "logspace")
+
+
+@front(_eye)
+def eye(n: int, m: int | None = None, *, out: Tensor | None = None, dtype: Any = None, layout: Any = None,
+        device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+    """A matrix with ones on its diagonal and zeros elsewhere, of shape (n, m) or (n, n).
+
+    >>> import flambeau as torch
+    >>> torch.eye(2)
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    columns = n if m is None else m
+    for name, value in (("n", n), ("m", columns)):
+        if value < 0:
+            raise ArgumentError(f"eye: {name} must be greater or equal to 0, got {value}")
+    result = _eye(int(n), int(columns), factory_kind(dtype, device))
+    return finish(result, out, requires_grad, layout, "eye")
+
+
+for _name, _maker in (("new_zeros", zeros), ("new_ones", ones), ("new_empty", empty), ("new_full", full),
+                      ("new_empty_strided", empty_strided)):
+    attach_new(_name, _maker)
+
+__all__ = ["arange", "as_tensor", "asarray", "empty", "empty_like", "empty_strided", "eye", "factory_kind",
+           "from_dlpack", "from_numpy", "frombuffer", "full", "full_like", "linspace", "logspace", "ones", "ones_like",
+           "range", "scalar_tensor", "tensor", "zeros", "zeros_like"]

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from flambeau import discovery, dtypes
 from flambeau.device import device as device_type
 from flambeau.discovery import Kind
-from flambeau.dispatch import operator, primitive
+from flambeau.dispatch import front, modes, operator, primitive
 from flambeau.dispatch.inplace import write_inplace
-from flambeau.dtypes import dtype
-from flambeau.shapes import Shape
+from flambeau.dispatch.run import bump
+from flambeau.dtypes import BOOL, COMPLEX, dtype
+from flambeau.errors import ArgumentTypeError, ShapeError, message
+from flambeau.graph import STATE
+from flambeau.shapes import Shape, describe, is_expandable
 from flambeau.tensor import Tensor, attach, make
 
 
@@ -21,14 +25,20 @@ def _cast(input: Tensor, dtype: dtype) -> Shape:
 
 
 @primitive(vjp={"input": lambda g: g}, dtype_rule="any")
-def clone(input: Tensor) -> Shape:
-    """A contiguous copy.
+def _clone(input: Tensor) -> Shape:
+    """A contiguous copy."""
+    return input.shape
+
+
+@front(_clone)
+def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
+    """A copy, contiguous in memory, through which gradients flow.
 
     >>> import flambeau as torch
     >>> torch.ones(2).clone()
     tensor([1., 1.])
     """
-    return input.shape
+    return _clone(input)  # type: ignore[no-any-return]
 
 
 @operator(vjp={"input": lambda g: g}, method=False, grad_name="ToCopyBackward0")
@@ -41,38 +51,100 @@ def _transfer(input: Tensor, kind: Kind) -> Tensor:
 
 def convert(input: Tensor, kind: Kind) -> Tensor:
     """The tensor in another dtype or on another device; itself if it is of that kind already."""
-    if input._kind is kind:
+    have = input._kind
+    if have is kind:
         return input
-    if input._kind.device is not kind.device:
+    if have.dtype.category == COMPLEX and kind.dtype.category not in (COMPLEX, BOOL):
+        warnings.warn("Casting complex values to real discards the imaginary part", UserWarning, stacklevel=3)
+    if have.device is not kind.device:
         input = _transfer(input, kind)
     return input if input._kind is kind else _cast(input, kind.dtype)
 
 
+def _wanted_kind(self: Tensor, args: tuple[Any, ...], dtype: Any, device: Any) -> tuple[Kind, bool]:
+    """The kind that the arguments of `to` ask for, and whether a copy is demanded by position."""
+    flags = []
+    for each in args:
+        if isinstance(each, Tensor):
+            dtype, device = each._kind.dtype, each._kind.device
+        elif each.__class__ is dtypes.dtype or each in (float, int, bool, complex):
+            dtype = each
+        elif each.__class__ is bool:
+            flags.append(each)
+        elif isinstance(each, (str, device_type, int)):
+            device = each
+        elif each is not None:
+            raise ArgumentTypeError(message("to()", "received an invalid combination of arguments",
+                                            given=type(each).__name__, allowed="a dtype, a device, or another tensor"))
+    kind = self._kind
+    wanted = discovery.kind_of(kind.dtype if dtype is None else dtypes.as_dtype(dtype),
+                               kind.device if device is None else device)
+    return wanted, len(flags) > 1 and flags[1]
+
+
 @attach
 def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bool = False,
-       non_blocking: bool = False, memory_format: Any = None) -> Tensor:
+       non_blocking: bool = False, memory_format: Any = None, other: Tensor | None = None) -> Tensor:
     """The tensor with another dtype or device: `to(dtype)`, `to(device)`, `to(device, dtype)`, `to(other)`.
 
-    Itself where nothing changes, unless `copy`.
+    Itself where nothing changes, unless `copy`. A cast from complex to real warns that it drops the imaginary part.
 
     >>> import flambeau as torch
     >>> torch.ones(2).to(torch.int64)
     tensor([1, 1])
     """
-    for each in args:
-        if isinstance(each, Tensor):
-            dtype, device = each._kind.dtype, each._kind.device
-        elif isinstance(each, dtypes.dtype):
-            dtype = each
-        elif isinstance(each, (str, device_type, int)) and not isinstance(each, bool):
-            device = each
-    kind = self._kind
-    wanted = discovery.kind_of(kind.dtype if dtype is None else dtypes.as_dtype(dtype),
-                               kind.device if device is None else device)
-    return self.clone() if copy and wanted is kind else convert(self, wanted)
+    if other is not None:
+        args = (other,)
+    if len(args) == 1 and args[0].__class__ is dtypes.dtype and device is None:
+        wanted = self._kind.to(args[0])
+    else:
+        wanted, demanded = _wanted_kind(self, args, dtype, device)
+        copy = copy or demanded
+    if wanted is self._kind:
+        return self.clone() if copy else self
+    return convert(self, wanted)
 
 
-@operator(vjp={"src": lambda g: g}, method=False)
+def _conversion(name: str, wanted: dtype) -> None:
+    def method(self: Tensor, memory_format: Any = None) -> Tensor:
+        kind = self._kind.to(wanted)
+        return self if self._kind is kind else convert(self, kind)
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"The tensor as {wanted}; itself if it is that already."
+    attach(method, name)
+
+
+for _name, _dtype in {**dtypes.ALIASES, "bfloat16": dtypes.bfloat16, "char": dtypes.int8, "byte": dtypes.uint8,
+                      "chalf": dtypes.complex64}.items():
+    _conversion(_name, _dtype)
+
+
+@attach
+def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
+    """The tensor in host memory; itself if it is there already."""
+    return self if self._kind.backend.capabilities.host else convert(self, discovery.kind_of(self._kind.dtype, "cpu"))
+
+
+def _to_device(name: str) -> None:
+    def method(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
+        where = name if device is None else device_type(name, device) if isinstance(device, int) else device
+        return convert(self, discovery.kind_of(self._kind.dtype, where))
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f'The tensor on device "{name}"; itself if it is there already. RuntimeError where there is none.'
+    attach(method, name)
+
+
+for _name in ("cuda", "xpu"):
+    _to_device(_name)
+
+
+@attach
+def type_as(self: Tensor, other: Tensor) -> Tensor:
+    """The tensor with the dtype and device of another one."""
+    return convert(self, other._kind)
+
+
+@operator(vjp={"input": lambda g: g.new_zeros(g.shape), "src": lambda g: g}, method=False)
 def _copy(input: Tensor, src: Tensor) -> Tensor:
     """What `copy_` puts into the input: `src`, cast and broadcast."""
     return convert(src, input._kind).expand(input._array.shape)
@@ -81,4 +153,55 @@ def _copy(input: Tensor, src: Tensor) -> Tensor:
 @attach
 def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """Overwrite the tensor with the values of `src`, cast, moved and broadcast to fit. Returns the tensor."""
+    if not isinstance(src, Tensor):
+        raise ArgumentTypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
+    if not is_expandable(src._array.shape, self._array.shape):
+        raise ShapeError(f"copy_: The size of the source {describe(src._array.shape)} must match that of the tensor "
+                         f"{describe(self._array.shape)}, or broadcast to it")
+    plain = self._view is None and not (STATE.enabled and (self._edge is not None or src._edge is not None))
+    if plain and src._kind.device is self._kind.device and not (modes.ACTIVE and modes.STACK.modes):
+        if not (src._kind.dtype.is_complex and not self._kind.dtype.is_complex):
+            self._kind.backend.copy(self._array, src._array)
+            bump(self)
+            return self
     return write_inplace(_copy.op, (self, src), lambda: _copy(self, src), self)  # type: ignore[attr-defined]
+
+
+def _fill_value(input: Tensor, value: Any) -> Tensor:
+    from flambeau.ops import creation
+    if isinstance(value, Tensor):
+        if value._array.shape:
+            raise ShapeError("fill_: only supports 0-dimension value tensor but got tensor with "
+                             f"{len(value._array.shape)} dimensions; use copy_()")
+        return convert(value, input._kind)
+    return creation.full((), value, dtype=input._kind.dtype, device=input._kind.device)
+
+
+@operator(vjp={"input": lambda g: g.new_zeros(g._array.shape), "value": lambda g: g.sum()}, inplace=False)
+def fill(input: Tensor, value: Any) -> Tensor:
+    """A tensor like the input with one value in all places.
+
+    >>> import flambeau as torch
+    >>> torch.fill(torch.zeros(2), 3)
+    tensor([3., 3.])
+    """
+    return _clone(_fill_value(input, value).expand(input._array.shape))
+
+
+@attach
+def fill_(self: Tensor, value: Any) -> Tensor:
+    """Overwrite all elements with one value, a number or a 0-d tensor. Returns the tensor."""
+    args = (self, value)
+    return write_inplace(fill.op, args, lambda: _fill_value(self, value).expand(self._array.shape), self)  # type: ignore[attr-defined]
+
+
+@operator(vjp={"input": lambda g: g.new_zeros(g._array.shape)}, method=False, grad_name="ZeroBackward0")
+def _zero(input: Tensor) -> Tensor:
+    """What `zero_` puts into the input."""
+    return input.new_zeros(input._array.shape)
+
+
+@attach
+def zero_(self: Tensor) -> Tensor:
+    """Overwrite all elements with zero. Returns the tensor."""
+    return write_inplace(_zero.op, (self,), lambda: _zero(self), self)  # type: ignore[attr-defined]

@@ -1,44 +1,161 @@
-"""Views: the same memory under another shape. And the rearrangements that copy only when they must.
+"""Views under another shape: the same memory, and the rearrangements that copy only when they must.
 
-A view's record is a rule on metadata; its gradient is the view that undoes it, or a scatter into zeros.
+A view's record is a rule on metadata; its gradient is the view that undoes it. What changes the dtype or picks some of
+the elements is in `views`, indexing in `indexing`.
 """
 
 from __future__ import annotations
 
+import builtins
+from collections.abc import Sequence
 from typing import Any
 
 from flambeau import shapes
-from flambeau.dispatch import composite, front
+from flambeau.dispatch import alias, composite, front, operator
 from flambeau.dispatch import view as view_rule
-from flambeau.errors import ShapeError
+from flambeau.dtypes import dtype
+from flambeau.errors import ArgumentError, ArgumentTypeError, ShapeError, message
+from flambeau.graph import Node
 from flambeau.shapes import Shape
-from flambeau.tensor import Tensor
+from flambeau.tensor import Tensor, attach, make
+
+Layout = tuple[Shape, Shape, int]
 
 
-@view_rule(vjp={"input": lambda g, dim0, dim1: g.transpose(dim0, dim1)})
-def _transpose(shape: Shape, strides: Shape, offset: int, dim0: int, dim1: int) -> tuple[Shape, Shape, int]:
+def as_dims(dims: Any, op: str) -> Shape:
+    """What a variadic call `f(0, 1)` or `f((0, 1))` collected, as a tuple of ints."""
+    return shapes.as_shape(dims, op) if dims else ()
+
+
+# ---------------------------------------------------------------------------------------------- order of dimensions
+@view_rule(vjp={"input": lambda g, dim0, dim1: _transpose(g, dim0, dim1)})
+def _transpose(shape: Shape, strides: Shape, offset: int, dim0: int, dim1: int) -> Layout:
     """Swap two dimensions (counted from the start)."""
     order = list(range(len(shape)))
     if order:
         order[dim0], order[dim1] = order[dim1], order[dim0]
-    return tuple(shape[index] for index in order), tuple(strides[index] for index in order), offset
+    return tuple([shape[index] for index in order]), tuple([strides[index] for index in order]), offset
 
 
 @front(_transpose)
 def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
-    """A view with two dimensions swapped.
+    """A view with two dimensions swapped. IndexError for a dimension out of range.
 
     >>> import flambeau as torch
     >>> torch.zeros(2, 3).transpose(0, 1).shape
     torch.Size([3, 2])
     """
+    try:
+        ndim = len(input._array.shape)
+    except AttributeError:
+        raise ArgumentTypeError(f"transpose(): argument 'input' (position 1) must be Tensor, "
+                                f"not {type(input).__name__}") from None
+    if not (0 <= dim0 < ndim and 0 <= dim1 < ndim):
+        dim0, dim1 = shapes.wrap_dim(dim0, ndim), shapes.wrap_dim(dim1, ndim)
+        if not ndim:
+            return _alias(input)
+    return _transpose(input, dim0, dim1)  # type: ignore[call-arg, arg-type, return-value]
+
+
+swapaxes = alias("swapaxes", transpose)
+swapdims = alias("swapdims", transpose)
+
+
+@view_rule(name="alias", vjp={"input": lambda g: g}, method=False)
+def _alias(shape: Shape, strides: Shape, offset: int) -> Layout:
+    """The same view once more, as a tensor of its own."""
+    return shape, strides, offset
+
+
+@view_rule(vjp={"input": lambda g: t(g)})
+def _t(shape: Shape, strides: Shape, offset: int) -> Layout:
+    """Swap the dimensions of a matrix; a vector stays as it is."""
+    return shape[::-1], strides[::-1], offset
+
+
+@front(_t)
+def t(input: Tensor) -> Tensor:
+    """The transpose of a matrix, as a view; tensors of fewer dimensions stay as they are.
+
+    >>> import flambeau as torch
+    >>> torch.zeros(2, 3).t().shape
+    torch.Size([3, 2])
+    """
+    if len(input._array.shape) > 2:
+        raise ShapeError(message("t()", f"t() expects a tensor with <= 2 dimensions, but self is {input.dim()}D",
+                                 next_step="use .mT for the last two dimensions, or .transpose(dim0, dim1)"))
+    return _t(input)  # type: ignore[call-arg, arg-type, return-value]
+
+
+@view_rule(vjp={"input": lambda g, dims: _permute(g, _inverse(dims))})
+def _permute(shape: Shape, strides: Shape, offset: int, dims: Shape) -> Layout:
+    """Put the dimensions in the order `dims`."""
+    return tuple([shape[index] for index in dims]), tuple([strides[index] for index in dims]), offset
+
+
+def _inverse(dims: Shape) -> Shape:
+    order = [0] * len(dims)
+    for index, dim in enumerate(dims):
+        order[dim] = index
+    return tuple(order)
+
+
+@front(_permute)
+def permute(input: Tensor, *dims: Any) -> Tensor:
+    """A view with the dimensions in another order.
+
+    >>> import flambeau as torch
+    >>> torch.zeros(2, 3, 4).permute(2, 0, 1).shape
+    torch.Size([4, 2, 3])
+    """
+    order = as_dims(dims, "permute") if not (len(dims) == 1 and dims[0] == ()) else ()
     ndim = len(input._array.shape)
-    return _transpose(input, shapes.wrap_dim(dim0, ndim), shapes.wrap_dim(dim1, ndim))
+    if len(order) != ndim:
+        raise ShapeError("permute: number of dimensions in the tensor input does not match the length of the desired "
+                         f"ordering of dimensions i.e. input.dim() = {ndim} is not equal to len(dims) = {len(order)}")
+    wrapped = tuple([shapes.wrap_dim(each, ndim) for each in order])
+    if len(set(wrapped)) != ndim:
+        raise ArgumentError(f"permute(): duplicate dims are not allowed; given: {list(order)}")
+    return _permute(input, wrapped)  # type: ignore[call-arg, arg-type, return-value]
 
 
-@view_rule(vjp={"input": lambda g, input_shape: g.reshape(input_shape)})
-def _view(shape: Shape, strides: Shape, offset: int, size: Shape) -> tuple[Shape, Shape, int]:
-    """The same elements under another shape."""
+@composite()
+def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
+    """A view with the dimensions `source` moved to the places `destination`; the others keep their order.
+
+    >>> import flambeau as torch
+    >>> torch.zeros(2, 3, 4).movedim(0, 2).shape
+    torch.Size([3, 4, 2])
+    """
+    ndim = len(input._array.shape)
+    sources = (source,) if isinstance(source, int) else tuple(source)
+    places = (destination,) if isinstance(destination, int) else tuple(destination)
+    if len(sources) != len(places):
+        raise ArgumentError(f"movedim: Invalid source or destination dims: source ({list(sources)} dims) should contain "
+                            f"the same number of dims as destination ({list(places)} dims)")
+    from_dims = tuple([shapes.wrap_dim(each, ndim) for each in sources])
+    to_dims = tuple([shapes.wrap_dim(each, ndim) for each in places])
+    for name, dims, given in (("source", from_dims, sources), ("destination", to_dims, places)):
+        if len(set(dims)) != len(dims):
+            raise ArgumentError(f"movedim: repeated dim in `{name}` ({list(given)})")
+    if not ndim:
+        return _alias(input)  # type: ignore[call-arg, arg-type, return-value]
+    rest = iter([index for index in range(ndim) if index not in from_dims])
+    placed = dict(zip(to_dims, from_dims, strict=True))
+    return permute(input, tuple([placed[index] if index in placed else next(rest) for index in range(ndim)]))
+
+
+moveaxis = alias("moveaxis", movedim)
+
+
+# ---------------------------------------------------------------------------------------------- sizes
+@view_rule(vjp={"input": lambda g, input_shape: reshape(g, input_shape)})
+def _view(shape: Shape, strides: Shape, offset: int, size: Shape) -> Layout:
+    """The same elements under another shape; one size may be -1."""
+    numel = 1
+    for each in shape:
+        numel *= each
+    size = shapes.infer_size(size, numel)
     found = shapes.view_strides(shape, strides, size)
     if found is None:
         raise ShapeError("view: view size is not compatible with input tensor's size and stride (at least one "
@@ -47,41 +164,366 @@ def _view(shape: Shape, strides: Shape, offset: int, size: Shape) -> tuple[Shape
     return size, found, offset
 
 
-@view_rule(vjp={"input": lambda g: g})
-def _expand(shape: Shape, strides: Shape, offset: int, size: Shape) -> tuple[Shape, Shape, int]:
-    """Repeat dimensions of size 1 without copying. The walk sums the gradient back to the input's shape."""
-    extra = len(size) - len(shape)
-    spread = [0 if index < extra or shape[index - extra] == 1 != each else strides[index - extra]
-              for index, each in enumerate(size)]
-    return size, tuple(spread), offset
+def _explain_view(input: Tensor, size: Any, op: str) -> None:
+    """Raise what is wrong with a wanted shape, if it is the shape that is wrong."""
+    shapes.infer_size(shapes.as_shape(tuple(size), op), input.numel(), op)
 
 
 @front(_view)
-def view(input: Tensor, *size: Any) -> Tensor:
-    """The same memory under another shape; RuntimeError where that needs a copy."""
-    wanted = shapes.as_shape(size, "view")
-    return _view(input, shapes.infer_size(wanted, input.numel()))
+def view(input: Tensor, *size: Any, dtype: Any = None) -> Tensor:
+    """The same memory under another shape, or read as another dtype; RuntimeError where that needs a copy.
+
+    >>> import flambeau as torch
+    >>> torch.zeros(2, 3).view(-1).shape
+    torch.Size([6])
+    """
+    if len(size) == 1:
+        first = size[0]
+        if first.__class__ is not int:
+            if first.__class__ is tuple:
+                size = first
+            elif _is_dtype(first):
+                return _view_dtype(input, first)
+            elif not hasattr(first, "__index__"):
+                size = tuple(first)
+    elif not size and dtype is not None:
+        return _view_dtype(input, dtype)
+    if size and min(size) < -1:
+        _explain_view(input, size, "view")
+    try:
+        return _view(input, size)  # type: ignore[call-arg, arg-type, return-value]
+    except ValueError:
+        _explain_view(input, size, "view")
+        raise
+
+
+def _is_dtype(value: Any) -> builtins.bool:
+    return isinstance(value, dtype)
+
+
+def _view_dtype(input: Tensor, wanted: dtype) -> Tensor:
+    from flambeau.ops.views import view_dtype
+    return view_dtype(input, wanted)
+
+
+@operator(vjp={"input": lambda g, input_shape: reshape(g, input_shape)}, grad_name="UnsafeViewBackward0",
+          method=False, dtype_rule="any")
+def _reshape_copy(input: Tensor, size: Shape) -> Tensor:
+    """A contiguous copy under another shape, for where no view can have it."""
+    fresh = input.clone()
+    return make(_view(fresh, size)._array, input._kind)  # type: ignore[call-arg, arg-type, attr-defined]
 
 
 @composite()
 def reshape(input: Tensor, *shape: Any) -> Tensor:
-    """The elements under another shape: a view where the strides allow it, else a copy."""
-    wanted = shapes.infer_size(shapes.as_shape(shape, "reshape"), input.numel(), "reshape")
-    strides = input._kind.backend.layout(input._array)[0]
-    if shapes.view_strides(input._array.shape, strides, wanted) is None:
-        input = input.clone()
-    return _view(input, wanted)
+    """The elements under another shape: a view where the strides allow it, else a copy. One size may be -1.
+
+    >>> import flambeau as torch
+    >>> torch.arange(4).reshape(2, 2)
+    tensor([[0, 1],
+            [2, 3]])
+    """
+    if len(shape) == 1 and shape[0].__class__ is not int:
+        if shape[0].__class__ is tuple:
+            shape = shape[0]
+        elif not hasattr(shape[0], "__index__"):
+            shape = tuple(shape[0])
+    if shape and min(shape) < -1:
+        _explain_view(input, shape, "reshape")
+    try:
+        return _view(input, shape)  # type: ignore[call-arg, arg-type, return-value]
+    except (ValueError, ShapeError):
+        _explain_view(input, shape, "reshape")
+    return _reshape_copy(input, shapes.infer_size(shape, input.numel(), "reshape"))
+
+
+@composite()
+def view_as(input: Tensor, other: Tensor) -> Tensor:
+    """`input.view(other.shape)`."""
+    return view(input, other._array.shape)
+
+
+@composite()
+def reshape_as(input: Tensor, other: Tensor) -> Tensor:
+    """`input.reshape(other.shape)`."""
+    return reshape(input, other._array.shape)
+
+
+@composite()
+def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
+    """The dimensions from `start_dim` to `end_dim` as one; a view where the strides allow it.
+
+    >>> import flambeau as torch
+    >>> torch.zeros(2, 3, 4).flatten(1).shape
+    torch.Size([2, 12])
+    """
+    shape = input._array.shape
+    ndim = len(shape)
+    start, end = shapes.wrap_dim(start_dim, ndim), shapes.wrap_dim(end_dim, ndim)
+    if start > end:
+        raise ArgumentError("flatten() has invalid args: start_dim cannot come after end_dim; "
+                            f"given: {start_dim} and {end_dim}")
+    if not ndim:
+        return reshape(input, (1,))
+    if start == end:
+        return input
+    size = 1
+    for each in shape[start:end + 1]:
+        size *= each
+    return reshape(input, (*shape[:start], size, *shape[end + 1:]))
+
+
+@composite()
+def ravel(input: Tensor) -> Tensor:
+    """All elements in one dimension; a copy only where they do not lie in row-major order."""
+    return view(contiguous(input), (-1,)) if input.numel() else view(contiguous(input), (0,))
+
+
+@composite()
+def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
+    """A view with one dimension split into several; one of the sizes may be -1.
+
+    >>> import flambeau as torch
+    >>> torch.zeros(2, 12).unflatten(1, (3, -1)).shape
+    torch.Size([2, 3, 4])
+    """
+    shape = input._array.shape
+    dim = shapes.wrap_dim(dim, len(shape))
+    parts = tuple([int(each) for each in sizes])
+    if not parts:
+        raise ArgumentError("unflatten: sizes must be non-empty")
+    size = shape[dim] if shape else 1
+    try:
+        parts = shapes.infer_size(parts, size, "unflatten")
+    except ShapeError:
+        raise ShapeError(f"unflatten: Provided sizes {list(parts)} don't multiply up to the size of dim {dim} ({size}) "
+                         "in the input tensor") from None
+    return view(input, (*shape[:dim], *parts, *shape[dim + 1:]))
+
+
+@attach
+def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
+    """The tensor itself where its elements lie in row-major order without gaps, else a copy in which they do."""
+    return self if self.is_contiguous() else self.clone()
+
+
+# ---------------------------------------------------------------------------------------------- dimensions of size 1
+def _squeeze_name(node: Node) -> str:
+    dim = node.saved[1] if node.saved else ()
+    return "SqueezeBackward" + ("0" if dim is None else "1" if isinstance(dim, int) else "2")
+
+
+def squeezed(shape: Shape, dim: Any) -> list[int]:
+    """The dimensions that stay when those named by a canonical `dim` are squeezed."""
+    if dim is None:
+        return [index for index, size in enumerate(shape) if size != 1]
+    dims = (dim,) if isinstance(dim, int) else dim
+    return [index for index, size in enumerate(shape) if size != 1 or index not in dims]
+
+
+@view_rule(vjp={"input": lambda g, input_shape, dim: reshape(g, input_shape)}, grad_name=_squeeze_name)
+def _squeeze(shape: Shape, strides: Shape, offset: int, dim: Any) -> Layout:
+    """Leave out dimensions of size 1: all (None), one, or a tuple of them."""
+    stay = squeezed(shape, dim)
+    return tuple([shape[index] for index in stay]), tuple([strides[index] for index in stay]), offset
+
+
+@front(_squeeze)
+def squeeze(input: Tensor, dim: Any = None) -> Tensor:
+    """A view without dimensions of size 1: all of them, or those of `dim` that have size 1.
+
+    >>> import flambeau as torch
+    >>> torch.zeros(2, 1, 3, 1).squeeze(1).shape
+    torch.Size([2, 3, 1])
+    """
+    if dim is not None:
+        ndim = len(input._array.shape)
+        dim = shapes.wrap_dim(dim, ndim) if isinstance(dim, int) else shapes.wrap_dims(dim, ndim)
+    return _squeeze(input, dim)  # type: ignore[call-arg, arg-type, return-value]
+
+
+@view_rule(vjp={"input": lambda g, dim: _squeeze(g, dim)})
+def _unsqueeze(shape: Shape, strides: Shape, offset: int, dim: int) -> Layout:
+    """Add a dimension of size 1."""
+    stride = shape[dim] * strides[dim] if dim < len(shape) else 1
+    return (*shape[:dim], 1, *shape[dim:]), (*strides[:dim], stride, *strides[dim:]), offset
+
+
+@front(_unsqueeze)
+def unsqueeze(input: Tensor, dim: int) -> Tensor:
+    """A view with a new dimension of size 1 at `dim`.
+
+    >>> import flambeau as torch
+    >>> torch.zeros(3).unsqueeze(-1).shape
+    torch.Size([3, 1])
+    """
+    ndim = len(input._array.shape)
+    if not 0 <= dim <= ndim:
+        dim = shapes.wrap_dim(dim, ndim + 1)
+    return _unsqueeze(input, dim)  # type: ignore[call-arg, arg-type, return-value]
+
+
+@view_rule(vjp={"input": lambda g: g})
+def _expand(shape: Shape, strides: Shape, offset: int, size: Shape) -> Layout:
+    """Repeat dimensions of size 1 without copying. The walk sums the gradient back to the input's shape."""
+    extra = len(size) - len(shape)
+    spread = [0 if index < extra or shape[index - extra] != each else strides[index - extra]
+              for index, each in enumerate(size)]
+    return size, tuple(spread), offset
 
 
 @front(_expand)
-def expand(input: Tensor, *size: Any) -> Tensor:
-    """Repeat dimensions of size 1 without copying; -1 keeps a size."""
-    wanted = shapes.as_shape(size, "expand")
+def expand(input: Tensor, *size: Any, implicit: builtins.bool = False) -> Tensor:
+    """A view that repeats dimensions of size 1, and adds dimensions in front; -1 keeps a size. Nothing is copied.
+
+    >>> import flambeau as torch
+    >>> torch.tensor([[1], [2]]).expand(2, 3)
+    tensor([[1, 1, 1],
+            [2, 2, 2]])
+    """
+    wanted = size[0] if len(size) == 1 and size[0].__class__ is tuple else as_dims(size, "expand")
     shape = input._array.shape
     extra = len(wanted) - len(shape)
-    wanted = tuple([shape[index - extra] if each == -1 and index >= extra else each
-                    for index, each in enumerate(wanted)])
-    if extra < 0 or not shapes.is_expandable(shape, wanted):
-        raise ShapeError(f"expand: cannot expand a tensor of shape {list(shape)} to {list(wanted)}; sizes must be "
-                         "equal, or 1 in the tensor, and new dimensions come first")
-    return _expand(input, wanted)
+    if extra < 0:
+        raise ShapeError(f"expand(torch.{input.dtype.name}{{{list(shape)}}}, size={list(wanted)}): the number of sizes "
+                         f"provided ({len(wanted)}) must be greater or equal to the number of dimensions in the tensor "
+                         f"({len(shape)})")
+    if -1 in wanted:
+        wanted = tuple([shape[index - extra] if each == -1 and index >= extra else each
+                        for index, each in enumerate(wanted)])
+    for mine, theirs in zip(shape, wanted[extra:] if extra else wanted, strict=True):
+        if mine != theirs and mine != 1:
+            index = next(i for i, (a, b) in enumerate(zip(shape, wanted[extra:], strict=True)) if a not in (1, b))
+            raise ShapeError(f"expand: The expanded size of the tensor ({wanted[index + extra]}) must match the existing "
+                             f"size ({shape[index]}) at non-singleton dimension {index + extra}.  Target sizes: "
+                             f"{list(wanted)}.  Tensor sizes: {list(shape)}")
+    if wanted and min(wanted) < 0:
+        raise ShapeError(f"expand: The expanded size of the tensor ({min(wanted)}) isn't allowed in a leading, "
+                         f"non-existing dimension {wanted.index(min(wanted))}; given: {list(wanted)}")
+    return _expand(input, wanted)  # type: ignore[call-arg, arg-type, return-value]
+
+
+@composite()
+def expand_as(input: Tensor, other: Tensor) -> Tensor:
+    """`input.expand(other.shape)`."""
+    return expand(input, other._array.shape)
+
+
+@composite()
+def broadcast_to(input: Tensor, size: Any) -> Tensor:
+    """`input.expand(size)`."""
+    return expand(input, tuple(size))
+
+
+@composite(method=False)
+def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
+    """Views of the tensors, expanded to their common shape.
+
+    >>> import flambeau as torch
+    >>> [each.shape for each in torch.broadcast_tensors(torch.zeros(2, 1), torch.zeros(3))]
+    [torch.Size([2, 3]), torch.Size([2, 3])]
+    """
+    several = tuple(tensors[0]) if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else tensors
+    shape = shapes.broadcast_shapes(*[each._array.shape for each in several])
+    return tuple([expand(each, shape) for each in several])
+
+
+@composite(method=False)
+def broadcast_shapes(*shapes_: Any) -> shapes.Size:
+    """The shape to which shapes broadcast together; an int is a shape of one dimension.
+
+    >>> import flambeau as torch
+    >>> torch.broadcast_shapes((2, 1), (3,))
+    torch.Size([2, 3])
+    """
+    several = [(each,) if isinstance(each, int) else tuple(each) for each in shapes_]
+    return shapes.Size(shapes.broadcast_shapes(*several, op="broadcast_shapes"))
+
+
+# ---------------------------------------------------------------------------------------------- properties and so on
+def _matrix_dims(tensor: Tensor, name: str) -> None:
+    if len(tensor._array.shape) < 2:
+        raise ShapeError(f"tensor.{name} is only supported on matrices or batches of matrices. "
+                         f"Got {tensor.dim()}-D tensor.")
+
+
+@attach
+@property
+def T(self: Tensor) -> Tensor:  # noqa: N802 - PyTorch's name
+    """A view with the dimensions in reverse order."""
+    return permute(self, tuple(range(self.dim() - 1, -1, -1))) if self._array.shape else _alias(self)  # type: ignore[call-arg, arg-type, return-value]
+
+
+@attach
+@property
+def mT(self: Tensor) -> Tensor:  # noqa: N802 - PyTorch's name
+    """A view with the last two dimensions swapped."""
+    _matrix_dims(self, "mT")
+    return transpose(self, -2, -1)
+
+
+@composite()
+def adjoint(input: Tensor) -> Tensor:
+    """The last two dimensions swapped, and the complex conjugate."""
+    if len(input._array.shape) < 2:
+        raise ShapeError("tensor.adjoint() is only supported on matrices or batches of matrices. "
+                         f"Got {input.dim()}-D tensor.")
+    turned = transpose(input, -2, -1)
+    return turned.conj() if input._kind.dtype.is_complex else turned
+
+
+@attach
+@property
+def mH(self: Tensor) -> Tensor:  # noqa: N802 - PyTorch's name
+    """The adjoint of matrices, or of batches of them."""
+    _matrix_dims(self, "mH")
+    return adjoint(self)
+
+
+@attach
+@property
+def H(self: Tensor) -> Tensor:  # noqa: N802 - PyTorch's name
+    """The adjoint of a matrix."""
+    if len(self._array.shape) not in (0, 2):
+        raise ShapeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.dim()}-D tensor.")
+    return adjoint(self) if self._array.shape else self
+
+
+def _at_least(ndim: int, tensors: tuple[Any, ...]) -> Any:
+    several = tuple(tensors[0]) if len(tensors) == 1 and not isinstance(tensors[0], Tensor) else tensors
+    results = []
+    for each in several:
+        have = each.dim()
+        if have < ndim:
+            before = 1 if ndim == 2 or have == 1 and ndim == 3 else 0
+            if ndim == 1 or have == 0:
+                each = reshape(each, (1,) * ndim)
+            else:
+                for _ in range(before):
+                    each = unsqueeze(each, 0)
+                while each.dim() < ndim:
+                    each = unsqueeze(each, -1)
+        results.append(each)
+    single = len(tensors) == 1 and isinstance(tensors[0], Tensor)
+    return results[0] if single else tuple(results)
+
+
+@composite(method=False)
+def atleast_1d(*tensors: Any) -> Any:
+    """The tensor, or each of several, with at least one dimension."""
+    return _at_least(1, tensors)
+
+
+@composite(method=False)
+def atleast_2d(*tensors: Any) -> Any:
+    """The tensor, or each of several, with at least two dimensions."""
+    return _at_least(2, tensors)
+
+
+@composite(method=False)
+def atleast_3d(*tensors: Any) -> Any:
+    """The tensor, or each of several, with at least three dimensions."""
+    return _at_least(3, tensors)
+
+
+__all__ = [name for name, value in list(globals().items()) if hasattr(value, "op") and not name.startswith("_")]

@@ -1,8 +1,8 @@
 """One optimiser step as a function of tensors and numbers: the formulas, in plain operators.
 
-Each ``..._update_`` changes one parameter and its state in place; each ``..._step_`` does so for all parameters of a
-group. They are written so that they can stand as operators with kernels of their own: everything that changes between
-calls (learning rate, step count) is an argument, nothing is kept between calls.
+``adam_step_`` and ``sgd_step_`` update all parameters of a group and are operators of their own: a backend that has a
+kernel for them pays one call per step, where the decomposition pays a dozen per parameter. Everything that changes
+between calls (learning rate, step count) is an argument, nothing is kept between calls.
 """
 
 from __future__ import annotations
@@ -10,7 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flambeau.ops import maximum, view_as_real
+from flambeau.dispatch import operator
+from flambeau.dispatch.run import bump
+from flambeau.ops.elementwise import maximum
+from flambeau.ops.views import view_as_real
 from flambeau.tensor import Tensor
 
 Number = Any
@@ -22,25 +25,22 @@ def adam_update_(
     exp_avg: Tensor,
     exp_avg_sq: Tensor,
     max_exp_avg_sq: Tensor | None,
-    step: Tensor,
-    *,
+    count: Number,
     lr: Number,
     beta1: Number,
     beta2: Number,
     eps: float,
     weight_decay: float,
-    maximize: bool = False,
-    capturable: bool = False,
-    decoupled_weight_decay: bool = False,
+    maximize: bool,
+    decoupled_weight_decay: bool,
 ) -> None:
     """Adam (Kingma and Ba, 2015), AMSGrad where ``max_exp_avg_sq`` is given, AdamW where the decay is decoupled.
 
-    ``step`` is raised by one first. With ``capturable`` it stays a tensor in the formula, so that nothing waits for
-    its value.
+    ``count`` is the number of this step, from one; as a tensor it stays one in the formula, so that nothing waits for
+    its value. So do the learning rate and the two betas.
     """
     if maximize:
         grad = -grad
-    step += 1
     if weight_decay != 0:
         if decoupled_weight_decay:
             param.mul_(1 - lr * weight_decay)
@@ -50,90 +50,109 @@ def adam_update_(
         param, grad, exp_avg, exp_avg_sq = map(view_as_real, (param, grad, exp_avg, exp_avg_sq))
         max_exp_avg_sq = None if max_exp_avg_sq is None else view_as_real(max_exp_avg_sq)
     exp_avg.lerp_(grad, 1 - beta1)
-    exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+    if isinstance(beta2, Tensor):
+        exp_avg_sq.mul_(beta2).add_(grad * grad * (1 - beta2))
+    else:
+        exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
     if max_exp_avg_sq is None:
         root = exp_avg_sq.sqrt()
     else:
         max_exp_avg_sq.copy_(maximum(max_exp_avg_sq, exp_avg_sq))
         root = max_exp_avg_sq.sqrt()
-    if capturable:
-        size = lr / (1 - beta1**step)
-        correction = (1 - beta2**step).sqrt()
-        param.sub_(exp_avg / (root / correction).add_(eps) * size)
-        return
-    count = step.item()
-    size = float(lr) / (1 - float(beta1) ** count)
-    correction = (1 - float(beta2) ** count) ** 0.5
-    param.addcdiv_(exp_avg, (root / correction).add_(eps), value=-size)
+    size = lr / (1 - beta1**count)
+    denominator = (root / (1 - beta2**count) ** 0.5).add_(eps)
+    if isinstance(size, Tensor):
+        param.sub_(exp_avg / denominator * size)
+    else:
+        param.addcdiv_(exp_avg, denominator, value=-size)
 
 
+@operator(method=False, dtype_rule="any", no_fallback=True)
 def adam_step_(
     params: Sequence[Tensor],
     grads: Sequence[Tensor],
     exp_avgs: Sequence[Tensor],
     exp_avg_sqs: Sequence[Tensor],
     max_exp_avg_sqs: Sequence[Tensor],
-    steps: Sequence[Tensor],
-    *,
+    counts: Sequence[Number],
     lr: Number,
     beta1: Number,
     beta2: Number,
     eps: float,
     weight_decay: float,
-    maximize: bool = False,
-    capturable: bool = False,
-    decoupled_weight_decay: bool = False,
-) -> None:
+    maximize: bool,
+    decoupled_weight_decay: bool,
+) -> tuple[()]:
     """``adam_update_`` of every parameter; ``max_exp_avg_sqs`` is empty unless AMSGrad is wanted."""
     for i, param in enumerate(params):
         adam_update_(
-            param, grads[i], exp_avgs[i], exp_avg_sqs[i], max_exp_avg_sqs[i] if max_exp_avg_sqs else None, steps[i],
-            lr=lr, beta1=beta1, beta2=beta2, eps=eps, weight_decay=weight_decay, maximize=maximize,
-            capturable=capturable, decoupled_weight_decay=decoupled_weight_decay,
-        )  # fmt: skip
+            param, grads[i], exp_avgs[i], exp_avg_sqs[i], max_exp_avg_sqs[i] if max_exp_avg_sqs else None, counts[i],
+            lr, beta1, beta2, eps, weight_decay, maximize, decoupled_weight_decay,
+        )
+    return ()
 
 
 def sgd_update_(
     param: Tensor,
     grad: Tensor,
     momentum_buffer: Tensor | None,
-    *,
-    lr: Number,
+    lr: float,
     momentum: float,
     dampening: float,
     nesterov: bool,
-    weight_decay: Number,
-    maximize: bool = False,
+    weight_decay: float,
+    maximize: bool,
 ) -> None:
     """Gradient descent, with momentum where a buffer is given (zeros, and no dampening, at the first step)."""
     if maximize:
         grad = -grad
     if weight_decay != 0:
-        grad = grad.add(param, alpha=float(weight_decay))
+        grad = grad.add(param, alpha=weight_decay)
     if momentum_buffer is not None:
         momentum_buffer.mul_(momentum).add_(grad, alpha=1 - dampening)
         grad = grad.add(momentum_buffer, alpha=momentum) if nesterov else momentum_buffer
-    param.add_(grad, alpha=-float(lr))
+    param.add_(grad, alpha=-lr)
 
 
+@operator(method=False, dtype_rule="any", no_fallback=True)
 def sgd_step_(
     params: Sequence[Tensor],
     grads: Sequence[Tensor],
     momentum_buffers: Sequence[Tensor],
-    *,
-    lr: Number,
+    lr: float,
     momentum: float,
     dampening: float,
     nesterov: bool,
-    weight_decay: Number,
-    maximize: bool = False,
-) -> None:
+    weight_decay: float,
+    maximize: bool,
+) -> tuple[()]:
     """``sgd_update_`` of every parameter; ``momentum_buffers`` is empty where there is no momentum."""
     for i, param in enumerate(params):
         sgd_update_(
-            param, grads[i], momentum_buffers[i] if momentum_buffers else None, lr=lr, momentum=momentum,
-            dampening=dampening, nesterov=nesterov, weight_decay=weight_decay, maximize=maximize,
-        )  # fmt: skip
+            param, grads[i], momentum_buffers[i] if momentum_buffers else None,
+            lr, momentum, dampening, nesterov, weight_decay, maximize,
+        )
+    return ()
+
+
+@operator(method=False, dtype_rule="any", no_fallback=True)
+def count_up_(steps: Sequence[Tensor]) -> tuple[()]:
+    """Raise every step counter by one."""
+    for step in steps:
+        step.add_(1)
+    return ()
+
+
+def mark_changed(*groups: Sequence[Tensor]) -> None:
+    """Count the change of every tensor's memory, so that backward notices a saved tensor that a step overwrote."""
+    for group in groups:
+        for each in group:
+            bump(each)
+
+
+def is_plain(params: Sequence[Tensor], differentiable: bool) -> bool:
+    """Whether a whole-step operator applies: real parameters, and nothing flows back through the step."""
+    return not differentiable and not any(param.is_complex() for param in params)
 
 
 def rmsprop_update_(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from flambeau.graph import set_grad_enabled
-from flambeau.ops import full_like
+from flambeau.autograd import set_grad_enabled
+from flambeau.ops.creation import full_like
 from flambeau.optim._functional import adagrad_update_
 from flambeau.optim.optimizer import (
     Closure,
@@ -63,7 +63,7 @@ class Adagrad(Optimizer):
             "lr": lr, "lr_decay": lr_decay, "eps": eps, "weight_decay": weight_decay,
             "initial_accumulator_value": initial_accumulator_value, "foreach": foreach, "maximize": maximize,
             "differentiable": differentiable, "fused": fused,
-        }  # fmt: skip
+        }
         super().__init__(params, defaults)
         check_fused(fused, foreach, differentiable)
         for group in self.param_groups:
@@ -102,5 +102,5 @@ class Adagrad(Optimizer):
                             param, param.grad, state["sum"], state["step"], lr=group["lr"],
                             lr_decay=group["lr_decay"], eps=group["eps"], weight_decay=group["weight_decay"],
                             maximize=group["maximize"],
-                        )  # fmt: skip
+                        )
         return loss

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from flambeau.graph import set_grad_enabled
-from flambeau.ops import zeros_like
-from flambeau.optim._functional import adam_step_
+from flambeau.autograd import set_grad_enabled
+from flambeau.ops.creation import zeros_like
+from flambeau.optim._functional import adam_step_, adam_update_, count_up_, is_plain, mark_changed
 from flambeau.optim.optimizer import (
     Closure,
     Optimizer,
@@ -73,7 +73,7 @@ class Adam(Optimizer):
             "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
             "maximize": maximize, "foreach": foreach, "capturable": capturable, "differentiable": differentiable,
             "fused": fused, "decoupled_weight_decay": decoupled_weight_decay,
-        }  # fmt: skip
+        }
         super().__init__(params, defaults)
         check_fused(fused, foreach, differentiable)
 
@@ -130,10 +130,32 @@ class Adam(Optimizer):
                 peaks.append(state["max_exp_avg_sq"])
             steps.append(state["step"])
         if params:
-            beta1, beta2 = group["betas"]
-            adam_step_(
-                params, grads, averages, squares, peaks, steps,
-                lr=group["lr"], beta1=beta1, beta2=beta2, eps=group["eps"], weight_decay=group["weight_decay"],
-                maximize=group["maximize"], capturable=group["capturable"],
-                decoupled_weight_decay=group["decoupled_weight_decay"],
-            )  # fmt: skip
+            _update(group, params, grads, averages, squares, peaks, steps)
+
+
+def _update(
+    group: dict[str, Any],
+    params: list[Tensor],
+    grads: list[Tensor],
+    averages: list[Tensor],
+    squares: list[Tensor],
+    peaks: list[Tensor],
+    steps: list[Tensor],
+) -> None:
+    """Raise the counts and update everything: by the operator, or piece by piece where numbers are to stay tensors."""
+    lr = group["lr"]
+    beta1, beta2 = group["betas"]
+    options = group["eps"], group["weight_decay"], group["maximize"], group["decoupled_weight_decay"]
+    count_up_(steps)
+    if is_plain(params, group["differentiable"]) and not group["capturable"]:
+        counts = [step.item() for step in steps]
+        adam_step_(
+            params, grads, averages, squares, peaks, counts, float(lr), float(beta1), float(beta2), *options
+        )
+        mark_changed(params, averages, squares, peaks)
+        return
+    for i, param in enumerate(params):
+        count = steps[i] if group["capturable"] else steps[i].item()
+        adam_update_(
+            param, grads[i], averages[i], squares[i], peaks[i] if peaks else None, count, lr, beta1, beta2, *options
+        )

@@ -14,10 +14,11 @@ from copy import deepcopy
 from itertools import chain
 from typing import Any, TypeVar
 
-from flambeau.dtypes import float32, float64
-from flambeau.graph import enable_grad, no_grad
+from flambeau.autograd import enable_grad, no_grad
+from flambeau.dtypes import float32, float64, get_default_dtype
 from flambeau.nn.modules._hooks import RemovableHandle, add
-from flambeau.ops import get_default_dtype, tensor, zeros
+from flambeau.ops.construct import tensor
+from flambeau.ops.creation import zeros
 from flambeau.tensor import Tensor
 
 __all__ = ["Optimizer", "register_optimizer_step_post_hook", "register_optimizer_step_pre_hook"]
@@ -34,7 +35,7 @@ _HOOK_TABLES = (
     "_optimizer_step_pre_hooks", "_optimizer_step_post_hooks", "_optimizer_state_dict_pre_hooks",
     "_optimizer_state_dict_post_hooks", "_optimizer_load_state_dict_pre_hooks",
     "_optimizer_load_state_dict_post_hooks",
-)  # fmt: skip
+)
 
 
 class _RequiredParameter:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from flambeau.graph import set_grad_enabled
-from flambeau.ops import zeros_like
+from flambeau.autograd import set_grad_enabled
+from flambeau.ops.creation import zeros_like
 from flambeau.optim._functional import rmsprop_update_
 from flambeau.optim.optimizer import (
     Closure,
@@ -61,7 +61,7 @@ class RMSprop(Optimizer):
             "lr": lr, "momentum": momentum, "alpha": alpha, "eps": eps, "centered": centered,
             "weight_decay": weight_decay, "capturable": capturable, "foreach": foreach, "maximize": maximize,
             "differentiable": differentiable,
-        }  # fmt: skip
+        }
         super().__init__(params, defaults)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -104,4 +104,4 @@ class RMSprop(Optimizer):
             state.get("momentum_buffer") if group["momentum"] > 0 else None, state["step"],
             lr=group["lr"], alpha=group["alpha"], eps=group["eps"], weight_decay=group["weight_decay"],
             momentum=group["momentum"], maximize=group["maximize"],
-        )  # fmt: skip
+        )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from flambeau.graph import set_grad_enabled
-from flambeau.ops import zeros_like
-from flambeau.optim._functional import sgd_step_
+from flambeau.autograd import set_grad_enabled
+from flambeau.ops.creation import zeros_like
+from flambeau.optim._functional import is_plain, mark_changed, sgd_step_, sgd_update_
 from flambeau.optim.optimizer import Closure, Optimizer, ParamsT, check_fused, check_lr, check_option
 from flambeau.tensor import Tensor
 
@@ -58,7 +58,7 @@ class SGD(Optimizer):
             "lr": lr, "momentum": momentum, "dampening": dampening, "weight_decay": weight_decay,
             "nesterov": nesterov, "maximize": maximize, "foreach": foreach, "differentiable": differentiable,
             "fused": fused,
-        }  # fmt: skip
+        }
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
         super().__init__(params, defaults)
@@ -103,9 +103,16 @@ class SGD(Optimizer):
         return [self.state[param]["momentum_buffer"] for param in params]
 
     def _update(self, params: list[Tensor], buffers: list[Tensor], group: dict[str, Any], dampening: float) -> None:
-        if params:
-            sgd_step_(
-                params, [param.grad for param in params], buffers, lr=group["lr"], momentum=group["momentum"],
-                dampening=dampening, nesterov=group["nesterov"], weight_decay=group["weight_decay"],
-                maximize=group["maximize"],
-            )  # fmt: skip
+        if not params:
+            return
+        grads = [param.grad for param in params]
+        options = (
+            float(group["lr"]), group["momentum"], dampening, group["nesterov"], float(group["weight_decay"]),
+            group["maximize"],
+        )
+        if is_plain(params, group["differentiable"]):
+            sgd_step_(params, grads, buffers, *options)
+            mark_changed(params, buffers)
+            return
+        for i, param in enumerate(params):
+            sgd_update_(param, grads[i], buffers[i] if buffers else None, *options)

@@ -171,16 +171,20 @@ def _parameter_with_state(*arguments: Any) -> Any:
 def _from_type(*arguments: Any) -> Any:
     match arguments:
         case (function, type() as kind, tuple() as inner, dict() | tuple() | None as state) if (
-                kind in _tensor_types() and _constructor(function) in _tensor_functions().values()):
+                kind in (Tensor, _parameter_class()) and _constructor(function) in _tensor_functions().values()):
             return rebuild._rebuild_from_type_v2(_tensor_functions()[function], kind, inner, state)
     raise _refuse("_rebuild_from_type_v2", arguments)
 
 
-@cache
-def _tensor_types() -> frozenset[type]:
+def _parameter_class() -> Any:
     from flambeau.nn import Parameter
 
-    return frozenset((Tensor, Parameter))
+    return Parameter
+
+
+# imported only for files that name them
+_LATE: dict[str, Callable[[], Any]] = {
+    "torch.nn.parameter.Parameter": _parameter_class, "torch.nn.Parameter": _parameter_class}
 
 
 def _tensor_functions() -> dict[Any, Constructor]:
@@ -192,14 +196,11 @@ def _tensor_functions() -> dict[Any, Constructor]:
 @cache
 def builtin_names() -> dict[str, Any]:
     """Every name that needs no `safe_globals`, with the object that it stands for."""
-    from flambeau.nn import Parameter
-
     names: dict[str, Any] = {
         "collections.OrderedDict": OrderedDict, "collections.Counter": Counter, "_codecs.encode": ENCODE,
         "builtins.bytes": bytes, "builtins.bytearray": bytearray, "builtins.set": set,
         "builtins.frozenset": frozenset, "builtins.complex": complex,
         "torch.Size": Size, "torch.device": device, "torch.Tensor": Tensor,
-        "torch.nn.parameter.Parameter": Parameter, "torch.nn.Parameter": Parameter,
         "torch._tensor._rebuild_from_type_v2": rebuild._rebuild_from_type_v2}
     names.update({f"torch.{each.name}": each for each in dtypes.ALL})
     names.update({f"torch._utils.{name}": getattr(rebuild, name) for name in _names.REBUILD})
@@ -249,10 +250,11 @@ class AllowList:
         for place, label, target in self._ours:  # PyTorch names a class by the module below its public place
             if label == name and (module == place or module.startswith(place + ".")):
                 return target
-        try:
+        if full in builtin_names():
             return builtin_names()[full]
-        except KeyError:
-            raise self._refusal(full) from None
+        if full in _LATE:
+            return _LATE[full]()
+        raise self._refusal(full)
 
     def _refusal(self, full: str) -> UnsafePickleError:
         shown = full if len(full) <= 200 else full[:200] + "..."
@@ -295,8 +297,7 @@ class AllowList:
 
     def is_container(self, value: Any, kind: type) -> bool:
         """Whether items may be added to this list, dict or set."""
-        actual = type(value)
-        return actual in PLAIN_CONTAINERS[kind] or (issubclass(actual, kind) and self._is_added(actual))
+        return type(value) in PLAIN_CONTAINERS[kind] or self._is_added(type(value))
 
 
 def _set_state(instance: Any, state: Any) -> None:

@@ -74,8 +74,8 @@ class Describer:
     def layout(self, tensor: Tensor) -> rebuild.Reduced:
         """How the format describes a plain tensor."""
         storage = UntypedStorage.of(tensor)
-        arguments = (tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride()), tensor.requires_grad,
-                     OrderedDict())
+        arguments: tuple[Any, ...] = (
+            tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride()), tensor.requires_grad, OrderedDict())
         if self._class_for(storage, tensor.dtype.name).dtype_name is None:
             if self._legacy:
                 raise FileFormatError(f"save: the format before the zip one cannot hold {tensor.dtype} (or one storage "
@@ -85,10 +85,10 @@ class Describer:
 
     def reduce(self, value: Any) -> Any:
         """The format's description of what it writes in a way of its own; NotImplemented for everything else."""
-        if isinstance(value, Tensor) and type(value).__reduce_ex__ in _tensor_reducers():
+        if isinstance(value, Tensor) and _names.is_ours(type(value).__reduce_ex__.__module__):
+            if rebuild.is_a(value, "Buffer"):  # in PyTorch a buffer is a plain tensor
+                return self.layout(value)
             return rebuild.reduce_tensor(value, 2, self.layout)
-        if isinstance(value, Tensor) and type(value) is _buffer_class():  # in PyTorch a buffer is a plain tensor
-            return self.layout(value)
         if type(value) is Size:
             return Size, (tuple(value),)
         if type(value) is bytes and not value:  # otherwise a call of `bytes`, which PyTorch does not allow
@@ -108,18 +108,6 @@ def parse_reference(reference: Any, lengths: tuple[int, ...]) -> tuple[_names.St
 
 def _text(value: Any) -> Any:
     return value.decode("latin-1") if type(value) is bytes else value  # how files of Python 2 may be read
-
-
-def _tensor_reducers() -> tuple[Any, ...]:
-    from flambeau.nn import Parameter
-
-    return Tensor.__reduce_ex__, Parameter.__reduce_ex__
-
-
-def _buffer_class() -> type:
-    from flambeau.nn import Buffer
-
-    return Buffer
 
 
 def _itemsize(dtype_name: str) -> int:

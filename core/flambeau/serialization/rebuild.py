@@ -7,6 +7,7 @@ pickle, so tensors that share memory still do afterwards.
 
 from __future__ import annotations
 
+import sys
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -72,11 +73,13 @@ def _rebuild_parameter_with_state(data: Tensor, requires_grad: bool, backward_ho
 
 def _rebuild_from_type_v2(func: Callable[..., Any], new_type: type[Any], args: tuple[Any, ...], state: Any) -> Any:
     """A tensor of a subclass, or with attributes of the user's."""
+    from flambeau.tensor import Tensor
+
     result = func(*args)
     if type(result) is not new_type:
         result = result.as_subclass(new_type)
     setter = getattr(new_type, "__setstate__", None)
-    if setter is not None and setter is not getattr(object, "__setstate__", None):
+    if setter is not None and setter is not getattr(Tensor, "__setstate__", None):
         setter(result, state)
         return result
     return with_attributes(result, state)
@@ -93,6 +96,12 @@ def with_attributes(tensor: Any, state: Any) -> Any:
                                   "damaged or was tampered with")
         tensor.__dict__[name] = value
     return tensor
+
+
+def is_a(tensor: Any, name: str) -> bool:
+    """Whether a tensor is a "Parameter" or a "Buffer"; asked without importing `nn` where nothing else has."""
+    module = sys.modules.get("flambeau.nn.parameter")
+    return module is not None and isinstance(tensor, getattr(module, name))
 
 
 def is_internal(name: str) -> bool:
@@ -124,11 +133,10 @@ def reduce_tensor(tensor: Tensor, protocol: Any = 2, layout: Callable[[Tensor], 
 
     `layout` says how the memory is described: files have a way of their own.
     """
-    from flambeau.nn import Parameter
     from flambeau.tensor import Tensor
 
     state = attributes(tensor)
-    if isinstance(tensor, Parameter):
+    if is_a(tensor, "Parameter"):
         arguments: tuple[Any, ...] = (tensor.data, tensor.requires_grad, OrderedDict())
         return (_rebuild_parameter_with_state, (*arguments, state)) if state else (_rebuild_parameter, arguments)
     make, arguments = layout(tensor)
@@ -144,8 +152,6 @@ def deepcopy_tensor(tensor: Any, memo: dict[int, Any]) -> Any:
     """
     import copy
 
-    from flambeau.nn import Parameter
-
     if id(tensor) in memo:
         return memo[id(tensor)]
     if not tensor.is_leaf:
@@ -153,7 +159,7 @@ def deepcopy_tensor(tensor: Any, memo: dict[int, Any]) -> Any:
                          "copy x.detach() instead, or x.clone() to stay in the graph")
     storage = copy.deepcopy(UntypedStorage.of(tensor), memo)
     result: Any = storage.tensor(tensor.dtype, tensor.shape, tensor.stride(), tensor.storage_offset())
-    if isinstance(tensor, Parameter):
+    if is_a(tensor, "Parameter"):
         result = type(tensor)(result, tensor.requires_grad)
     else:
         result = result.as_subclass(type(tensor)) if type(tensor) is not type(result) else result

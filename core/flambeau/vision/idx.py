@@ -12,11 +12,13 @@ import zlib
 from pathlib import Path
 
 import flambeau
+from flambeau.dtypes import uint8
+from flambeau.tensor import Tensor
 
 _UINT8 = 0x08  # the type code in the third byte; MNIST and its kin use no other
 
 
-def read_idx(path: Path, ndim: int) -> flambeau.Tensor:
+def read_idx(path: Path, ndim: int) -> Tensor:
     """The uint8 tensor in `path`, gzipped or not, which must have `ndim` dimensions.
 
     Raises ValueError, naming the file, where it is not what its name or its header promises.
@@ -43,9 +45,12 @@ def read_idx(path: Path, ndim: int) -> flambeau.Tensor:
             f"{path}: its header promises {extent} = {promised} bytes of data, but {found} bytes follow. "
             "The file is damaged or incomplete: delete it and get it anew"
         )
-    if not promised:
-        return flambeau.empty(shape, dtype=flambeau.uint8)
-    return flambeau.frombuffer(raw, dtype=flambeau.uint8, offset=start).reshape(shape)
+    values: Tensor
+    if promised:
+        values = flambeau.frombuffer(raw, dtype=uint8, offset=start).reshape(shape)
+    else:  # there is no buffer of no bytes
+        values = flambeau.empty(shape, dtype=uint8)
+    return values
 
 
 def _content(path: Path) -> bytearray:

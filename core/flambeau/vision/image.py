@@ -13,7 +13,7 @@ import importlib.util
 from types import ModuleType
 from typing import Any
 
-import flambeau
+from flambeau.tensor import Tensor
 
 
 class Image:
@@ -26,7 +26,7 @@ class Image:
 
     mode = "L"  # Pillow's name for eight bits of grey
 
-    def __init__(self, pixels: flambeau.Tensor) -> None:
+    def __init__(self, pixels: Tensor) -> None:
         self.pixels = pixels
 
     @property
@@ -68,7 +68,7 @@ def pillow() -> ModuleType | None:
     return importlib.import_module("PIL.Image")
 
 
-def grey_image(pixels: flambeau.Tensor) -> Any:
+def grey_image(pixels: Tensor) -> Any:
     """A picture of the (height, width) uint8 tensor `pixels`: PIL's with Pillow, else an `Image`.
 
     >>> import flambeau as torch

@@ -13,6 +13,8 @@ from typing import Any
 
 import flambeau
 from flambeau import nn
+from flambeau.dtypes import float32, get_default_dtype, int16, int32, uint8
+from flambeau.tensor import Tensor
 from flambeau.vision.image import Image, pillow
 
 __all__ = ["Compose", "ToTensor", "Normalize", "Lambda"]
@@ -55,22 +57,22 @@ class ToTensor:
     tensor([[[0.0000, 0.2000, 1.0000]]])
     """
 
-    def __call__(self, pic: Any) -> flambeau.Tensor:
+    def __call__(self, pic: Any) -> Tensor:
         library = pillow()
         if isinstance(pic, Image):
             return _scaled(pic.pixels.unsqueeze(0))
         if library is not None and isinstance(pic, library.Image):
             return _scaled(_pil_pixels(pic).permute(2, 0, 1).contiguous())
-        if hasattr(pic, "__array_interface__") and hasattr(pic, "ndim") and not isinstance(pic, flambeau.Tensor):
+        if hasattr(pic, "__array_interface__") and hasattr(pic, "ndim") and not isinstance(pic, Tensor):
             if pic.ndim not in (2, 3):
                 raise ValueError(f"ToTensor: pic should be 2/3 dimensional. Got {pic.ndim} dimensions.")
             pixels = flambeau.as_tensor(pic)
             return _scaled((pixels if pic.ndim == 3 else pixels.unsqueeze(2)).permute(2, 0, 1).contiguous())
         raise TypeError(f"ToTensor: pic should be PIL Image or ndarray. Got {type(pic)}")
 
-    def batched(self, images: flambeau.Tensor) -> flambeau.Tensor:
+    def batched(self, images: Tensor) -> Tensor:
         """For uint8 pictures of shape (n, height, width)."""
-        if images.dtype != flambeau.uint8 or images.ndim != 3:
+        if images.dtype != uint8 or images.ndim != 3:
             raise TypeError(f"ToTensor: pic should be PIL Image or ndarray. Got {type(images)}")
         return _scaled(images.unsqueeze(1))
 
@@ -78,18 +80,18 @@ class ToTensor:
         return f"{type(self).__name__}()"
 
 
-def _scaled(pixels: flambeau.Tensor) -> flambeau.Tensor:
-    if pixels.dtype != flambeau.uint8:
+def _scaled(pixels: Tensor) -> Tensor:
+    if pixels.dtype != uint8:
         return pixels
-    return pixels.to(flambeau.get_default_dtype()).div_(255)
+    return pixels.to(get_default_dtype()).div_(255)
 
 
-def _pil_pixels(pic: Any) -> flambeau.Tensor:
+def _pil_pixels(pic: Any) -> Tensor:
     """The values of a PIL image, (height, width, channels)."""
     if pic.mode == "1":
         pic = pic.convert("L")  # one bit per pixel, packed: unpacked it is 0 or 255
-    dtype = {"I": flambeau.int32, "I;16": flambeau.int16, "F": flambeau.float32}.get(pic.mode, flambeau.uint8)
-    flat = flambeau.frombuffer(bytearray(pic.tobytes()), dtype=dtype)
+    dtype = {"I": int32, "I;16": int16, "F": float32}.get(pic.mode, uint8)
+    flat: Tensor = flambeau.frombuffer(bytearray(pic.tobytes()), dtype=dtype)
     return flat.reshape(pic.height, pic.width, len(pic.getbands()))
 
 
@@ -110,8 +112,8 @@ class Normalize(nn.Module):
         self.std = std
         self.inplace = inplace
 
-    def forward(self, tensor: flambeau.Tensor) -> flambeau.Tensor:
-        if not isinstance(tensor, flambeau.Tensor):
+    def forward(self, tensor: Tensor) -> Tensor:
+        if not isinstance(tensor, Tensor):
             raise TypeError(f"Normalize: img should be Tensor Image. Got {type(tensor)}; put ToTensor() before it")
         if not tensor.is_floating_point():
             raise TypeError(f"Normalize: Input tensor should be a float tensor. Got {tensor.dtype}.")
@@ -130,7 +132,7 @@ class Normalize(nn.Module):
             )
         return (tensor.sub_(mean) if self.inplace else tensor.sub(mean)).div_(std)
 
-    def batched(self, images: flambeau.Tensor) -> flambeau.Tensor:
+    def batched(self, images: Tensor) -> Tensor:
         """The same: the leading dimensions are free."""
         return self.forward(images)
 
@@ -158,7 +160,7 @@ class Lambda:
         return f"{type(self).__name__}()"
 
 
-def batch_form(transform: Any) -> Callable[[flambeau.Tensor], flambeau.Tensor] | None:
+def batch_form(transform: Any) -> Callable[[Tensor], Tensor] | None:
     """What `transform` does to a stack of samples, or None where it only declares what it does to one.
 
     >>> batch_form(Compose([ToTensor(), Lambda(abs)])) is None

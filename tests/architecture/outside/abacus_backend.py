@@ -88,10 +88,11 @@ class AbacusBackend(Backend):
         "add": pointwise(operator.add),
         "mul": pointwise(operator.mul),
         "neg": pointwise(operator.neg),
+        "div": pointwise(operator.truediv),
         "sum": total,
         "cast": cast,
         "clone": lambda array: Beads(array.values(), array.dtype, array.shape),
-        "hypotenuse": pointwise(math.hypot),  # an operator that Flambeau does not have: see new_operator.py
+        "harmonic_mean": pointwise(lambda a, b: 2 * a * b / (a + b)),  # an operator that Flambeau does not have: see new_operator.py
     }
 
     def device_count(self) -> int:

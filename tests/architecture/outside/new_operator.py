@@ -11,9 +11,9 @@ from flambeau.tensor import Tensor
 @binary(
     promote=int_to_float,
     vjp={
-        "input": lambda g, input, result: g * input / result,
-        "other": lambda g, other, result: g * other / result,
+        "input": lambda g, input, result: g * (result / input) * (result / input) * 0.5,
+        "other": lambda g, other, result: g * (result / other) * (result / other) * 0.5,
     },
 )
-def hypotenuse(input: Tensor, other: Any) -> Tensor:
-    """The hypotenuse of a right triangle with these legs."""
+def harmonic_mean(input: Tensor, other: Any) -> Tensor:
+    """The harmonic mean of two numbers: the reciprocal of the mean of their reciprocals."""

@@ -83,4 +83,4 @@ __all__ = [
     "PReLU", "ParameterDict", "ParameterList", "RMSNorm", "RReLU", "ReLU", "ReLU6", "Sequential", "SiLU", "Sigmoid",
     "SmoothL1Loss", "Softmax", "Softmax2d", "Softmin", "Softplus", "Softshrink", "Softsign", "SyncBatchNorm", "Tanh",
     "Tanhshrink", "Threshold", "Unflatten",
-]  # fmt: skip
+]

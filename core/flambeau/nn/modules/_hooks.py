@@ -13,7 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
-from flambeau.autograd import Function
+from flambeau.autograd import Function, is_grad_enabled
 from flambeau.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _run_always(
             continue
         try:
             changed = hook(module, args, kwargs, result) if with_kwargs else hook(module, args, result)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 -- it must not hide the first error, whatever it is
             warnings.warn(
                 f"module forward hook with ``always_call=True`` raised an exception that was silenced as another "
                 f"error was raised in forward: {error}",
@@ -254,6 +254,11 @@ class _Gates:
         if self.input_positions is None:
             # No input takes part in the graph, so this is as far as the gradient comes.
             nothing = (None,) * self.inputs
+            warnings.warn(
+                "Full backward hook is firing when gradients are computed with respect to module outputs since no "
+                "inputs require gradients.",
+                stacklevel=5,
+            )
             for hook in self.hooks:
                 changed = hook(self.module, nothing, seen)
                 if changed is not None and any(item is not None for item in _as_tuple(changed)):
@@ -290,8 +295,6 @@ def _through_gate(
     values: tuple[Any, ...], reached: Callable[[tuple[Any, ...]], tuple[Any, ...]]
 ) -> tuple[tuple[Any, ...], list[int] | None]:
     """The values with every tensor passed through one gate, and the tensors' positions; None where none needs one."""
-    from flambeau.graph import is_grad_enabled
-
     positions = [i for i, value in enumerate(values) if isinstance(value, Tensor)]
     if not is_grad_enabled() or not any(values[i].requires_grad for i in positions):
         return values, None
@@ -327,7 +330,10 @@ def _checked(changed: Any, before: tuple[Any, ...], what: str) -> tuple[Any, ...
 def _attach_old_style(module: Module, result: Any) -> None:
     """The deprecated backward hooks: on the graph node that made the result, whatever that is."""
     while not isinstance(result, Tensor):
-        result = next((v for v in result.values() if isinstance(v, Tensor)), None) if isinstance(result, dict) else result[0]
+        if isinstance(result, dict):
+            result = next(value for value in result.values() if isinstance(value, Tensor))
+        else:
+            result = result[0]
     node = result.grad_fn
     if node is None:
         return

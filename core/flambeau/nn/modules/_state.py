@@ -12,7 +12,7 @@ from collections import OrderedDict, namedtuple
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from flambeau.graph import no_grad
+from flambeau.autograd import no_grad
 from flambeau.nn.modules import _hooks
 from flambeau.nn.modules._tree import ModuleTree
 from flambeau.nn.parameter import Parameter
@@ -305,7 +305,7 @@ class ModuleState(ModuleTree):
 
 
 class _PreLoadHook:
-    """A pre-load hook with the module it wants as first argument; an object, so that it survives deepcopy and pickle."""
+    """A pre-load hook with the module that it wants first; an object, so that it survives deepcopy and pickle."""
 
     def __init__(self, hook: Callable[..., Any], module: ModuleState | None) -> None:
         self.hook = hook

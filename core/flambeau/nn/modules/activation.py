@@ -9,7 +9,7 @@ from flambeau.nn import functional as F
 from flambeau.nn import init
 from flambeau.nn.modules.module import Module
 from flambeau.nn.parameter import Parameter
-from flambeau.ops import empty
+from flambeau.ops.creation import empty
 from flambeau.tensor import Tensor
 
 __all__ = [
@@ -46,8 +46,6 @@ __all__ = [
 
 class _MaybeInplace(Module):
     """An activation whose only option is to work in place."""
-
-    __constants__ = ["inplace"]
 
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
@@ -103,8 +101,6 @@ class Mish(_MaybeInplace):
 class Hardsigmoid(Module):
     """0 below -3, 1 above 3, and a line between."""
 
-    __constants__ = ["inplace"]
-
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
@@ -117,8 +113,6 @@ class Hardsigmoid(Module):
 class Hardswish(Module):
     """``x hardsigmoid(x)``."""
 
-    __constants__ = ["inplace"]
-
     def __init__(self, inplace: bool = False) -> None:
         super().__init__()
         self.inplace = inplace
@@ -130,8 +124,6 @@ class Hardswish(Module):
 
 class Hardtanh(Module):
     """The input, cut off at ``min_val`` and ``max_val``."""
-
-    __constants__ = ["min_val", "max_val", "inplace"]
 
     def __init__(
         self,
@@ -182,8 +174,6 @@ class ReLU6(Hardtanh):
 class Threshold(Module):
     """The input where it exceeds ``threshold``, ``value`` elsewhere."""
 
-    __constants__ = ["threshold", "value", "inplace"]
-
     def __init__(self, threshold: float, value: float, inplace: bool = False) -> None:
         super().__init__()
         self.threshold = threshold
@@ -203,8 +193,6 @@ class Threshold(Module):
 class LeakyReLU(Module):
     """The input where it is positive, ``negative_slope`` times it elsewhere."""
 
-    __constants__ = ["inplace", "negative_slope"]
-
     def __init__(self, negative_slope: float = 1e-2, inplace: bool = False) -> None:
         super().__init__()
         self.negative_slope = negative_slope
@@ -222,8 +210,6 @@ class LeakyReLU(Module):
 
 class RReLU(Module):
     """Leaky ReLU with a slope drawn per element while training, the mean slope otherwise."""
-
-    __constants__ = ["lower", "upper", "inplace"]
 
     def __init__(self, lower: float = 1.0 / 8, upper: float = 1.0 / 3, inplace: bool = False) -> None:
         super().__init__()
@@ -244,7 +230,6 @@ class RReLU(Module):
 class PReLU(Module):
     """Leaky ReLU with a learned slope, one for all channels or one per channel."""
 
-    __constants__ = ["num_parameters"]
     weight: Parameter
 
     def __init__(
@@ -270,8 +255,6 @@ class PReLU(Module):
 
 
 class _Alpha(Module):
-    __constants__ = ["alpha", "inplace"]
-
     def __init__(self, alpha: float = 1.0, inplace: bool = False) -> None:
         super().__init__()
         self.alpha = alpha
@@ -307,8 +290,6 @@ class GELU(Module):
     tensor([0.0000, 0.8413])
     """
 
-    __constants__ = ["approximate"]
-
     def __init__(self, approximate: str = "none") -> None:
         super().__init__()
         self.approximate = approximate
@@ -324,8 +305,6 @@ class GELU(Module):
 
 class GLU(Module):
     """``a sigmoid(b)``, where ``a`` and ``b`` are the halves of the input along ``dim``."""
-
-    __constants__ = ["dim"]
 
     def __init__(self, dim: int = -1) -> None:
         super().__init__()
@@ -393,8 +372,6 @@ class Softsign(Module):
 class Softplus(Module):
     """``log(1 + exp(beta x)) / beta``, and the input itself where ``beta x`` exceeds ``threshold``."""
 
-    __constants__ = ["beta", "threshold"]
-
     def __init__(self, beta: float = 1.0, threshold: float = 20.0) -> None:
         super().__init__()
         self.beta = beta
@@ -410,8 +387,6 @@ class Softplus(Module):
 
 
 class _Shrink(Module):
-    __constants__ = ["lambd"]
-
     def __init__(self, lambd: float = 0.5) -> None:
         super().__init__()
         self.lambd = lambd
@@ -438,8 +413,6 @@ class Hardshrink(_Shrink):
 
 
 class _AlongDim(Module):
-    __constants__ = ["dim"]
-
     def __init__(self, dim: int | None = None) -> None:
         super().__init__()
         self.dim = dim

@@ -11,7 +11,7 @@ from flambeau.nn import init
 from flambeau.nn.modules.module import Module
 from flambeau.nn.modules.utils import _pair, _reverse_repeat_tuple, _single, _triple
 from flambeau.nn.parameter import Parameter
-from flambeau.ops import empty
+from flambeau.ops.creation import empty
 from flambeau.tensor import Tensor
 
 __all__ = ["Conv1d", "Conv2d", "Conv3d"]
@@ -24,10 +24,6 @@ _PADDING_MODES = ("zeros", "reflect", "replicate", "circular")
 class _ConvNd(Module):
     """Parameters, their starting values and printing, for every number of dimensions, transposed or not."""
 
-    __constants__ = [
-        "stride", "padding", "dilation", "groups", "padding_mode", "output_padding", "in_channels", "out_channels",
-        "kernel_size",
-    ]  # fmt: skip
     weight: Parameter
     bias: Parameter | None
 
@@ -177,7 +173,7 @@ class Conv1d(_ConvNd):
         super().__init__(
             in_channels, out_channels, _single(kernel_size), _single(stride), _spatial(_single, padding),
             _single(dilation), False, _single(0), groups, bias, padding_mode, device, dtype,
-        )  # fmt: skip
+        )
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the layer."""
@@ -224,7 +220,7 @@ class Conv2d(_ConvNd):
         super().__init__(
             in_channels, out_channels, _pair(kernel_size), _pair(stride), _spatial(_pair, padding),
             _pair(dilation), False, _pair(0), groups, bias, padding_mode, device, dtype,
-        )  # fmt: skip
+        )
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the layer."""
@@ -256,7 +252,7 @@ class Conv3d(_ConvNd):
         super().__init__(
             in_channels, out_channels, _triple(kernel_size), _triple(stride), _spatial(_triple, padding),
             _triple(dilation), False, _triple(0), groups, bias, padding_mode, device, dtype,
-        )  # fmt: skip
+        )
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the layer."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
 
 from flambeau.nn import functional as F
 from flambeau.nn.modules.module import Module
@@ -34,7 +33,6 @@ def _legacy_reduction(size_average: bool | None, reduce: bool | None, reduction:
 
 
 class _Loss(Module):
-    __constants__ = ["reduction"]
     reduction: str
 
     def __init__(
@@ -105,8 +103,6 @@ class SmoothL1Loss(_Loss):
 class HuberLoss(_Loss):
     """Half the squared difference below ``delta``, ``delta (|d| - delta / 2)`` above."""
 
-    __constants__ = ["reduction", "delta"]
-
     def __init__(self, reduction: str = "mean", delta: float = 1.0) -> None:
         super().__init__(reduction=reduction)
         self.delta = delta
@@ -132,8 +128,6 @@ class NLLLoss(_WeightedLoss):
     >>> torch.nn.NLLLoss()(torch.tensor([[-0.5, -1.0]]), torch.tensor([1]))
     tensor(1.)
     """
-
-    __constants__ = ["ignore_index", "reduction"]
 
     def __init__(
         self,
@@ -170,8 +164,6 @@ class CrossEntropyLoss(_WeightedLoss):
     >>> torch.nn.CrossEntropyLoss()(torch.zeros(2, 4), torch.tensor([1, 3]))
     tensor(1.3863)
     """
-
-    __constants__ = ["ignore_index", "reduction", "label_smoothing"]
 
     def __init__(
         self,

@@ -11,9 +11,9 @@ from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from flambeau.autograd import no_grad
 from flambeau.device import device as Device
 from flambeau.dtypes import dtype as DType
-from flambeau.graph import no_grad
 from flambeau.nn.modules import _hooks
 from flambeau.nn.modules._hooks import (
     Hook,
@@ -23,9 +23,8 @@ from flambeau.nn.modules._hooks import (
     register_module_module_registration_hook,
     register_module_parameter_registration_hook,
 )
-from flambeau.nn.modules._state import ModuleState, _IncompatibleKeys
-from flambeau.nn.parameter import Parameter
-from flambeau.ops import empty_like
+from flambeau.nn.modules._state import ModuleState
+from flambeau.ops.creation import empty_like
 from flambeau.tensor import Tensor
 
 __all__ = [
@@ -46,7 +45,7 @@ _HOOK_TABLES = (
     "_backward_pre_hooks", "_backward_hooks", "_forward_hooks", "_forward_hooks_with_kwargs",
     "_forward_hooks_always_called", "_forward_pre_hooks", "_forward_pre_hooks_with_kwargs", "_state_dict_hooks",
     "_state_dict_pre_hooks", "_load_state_dict_pre_hooks", "_load_state_dict_post_hooks",
-)  # fmt: skip
+)
 _CALL_HOOK_TABLES = ("_backward_pre_hooks", "_backward_hooks", "_forward_hooks", "_forward_pre_hooks")
 
 
@@ -172,8 +171,8 @@ class Module(ModuleState):
         """
         if self._is_full_backward_hook is False:
             raise RuntimeError(
-                "Cannot use both regular backward hooks and full backward hooks on a single Module. Please use only one "
-                "of them."
+                "Cannot use both regular backward hooks and full backward hooks on a single Module. Please use only "
+                "one of them."
             )
         self._is_full_backward_hook = True
         self._has_hooks = True
@@ -183,8 +182,8 @@ class Module(ModuleState):
         """Deprecated: sees the last graph node's gradients only. Use ``register_full_backward_hook``."""
         if self._is_full_backward_hook is True:
             raise RuntimeError(
-                "Cannot use both regular backward hooks and full backward hooks on a single Module. Please use only one "
-                "of them."
+                "Cannot use both regular backward hooks and full backward hooks on a single Module. Please use only "
+                "one of them."
             )
         self._is_full_backward_hook = False
         self._has_hooks = True

@@ -9,7 +9,7 @@ from flambeau.nn import functional as F
 from flambeau.nn import init
 from flambeau.nn.modules.module import Module
 from flambeau.nn.parameter import Parameter
-from flambeau.ops import empty
+from flambeau.ops.creation import empty
 from flambeau.tensor import Tensor
 
 __all__ = ["GroupNorm", "LayerNorm", "RMSNorm"]
@@ -35,7 +35,6 @@ class LayerNorm(Module):
     torch.Size([2, 3, 4])
     """
 
-    __constants__ = ["normalized_shape", "eps", "elementwise_affine"]
     weight: Parameter | None
     bias: Parameter | None
 
@@ -94,7 +93,6 @@ class GroupNorm(Module):
     torch.Size([2, 6, 5, 5])
     """
 
-    __constants__ = ["num_groups", "num_channels", "eps", "affine"]
     weight: Parameter | None
     bias: Parameter | None
 
@@ -158,7 +156,6 @@ class RMSNorm(Module):
     torch.Size([2, 4])
     """
 
-    __constants__ = ["normalized_shape", "eps", "elementwise_affine"]
     weight: Parameter | None
 
     def __init__(

@@ -28,7 +28,6 @@ Extent = int | tuple[int, ...]
 
 
 class _MaxPoolNd(Module):
-    __constants__ = ["kernel_size", "stride", "padding", "dilation", "return_indices", "ceil_mode"]
     return_indices: bool
     ceil_mode: bool
 
@@ -65,7 +64,7 @@ class MaxPool1d(_MaxPoolNd):
         return F.max_pool1d(
             input, self.kernel_size, self.stride, self.padding, self.dilation,
             ceil_mode=self.ceil_mode, return_indices=self.return_indices,
-        )  # fmt: skip
+        )
 
 
 class MaxPool2d(_MaxPoolNd):
@@ -89,7 +88,7 @@ class MaxPool2d(_MaxPoolNd):
         return F.max_pool2d(
             input, self.kernel_size, self.stride, self.padding, self.dilation,
             ceil_mode=self.ceil_mode, return_indices=self.return_indices,
-        )  # fmt: skip
+        )
 
 
 class MaxPool3d(_MaxPoolNd):
@@ -100,11 +99,10 @@ class MaxPool3d(_MaxPoolNd):
         return F.max_pool3d(
             input, self.kernel_size, self.stride, self.padding, self.dilation,
             ceil_mode=self.ceil_mode, return_indices=self.return_indices,
-        )  # fmt: skip
+        )
 
 
 class _AvgPoolNd(Module):
-    __constants__ = ["kernel_size", "stride", "padding", "ceil_mode", "count_include_pad"]
 
     def extra_repr(self) -> str:
         """The window."""
@@ -152,10 +150,6 @@ class AvgPool2d(_AvgPoolNd):
     tensor(4.)
     """
 
-    __constants__ = [
-        "kernel_size", "stride", "padding", "ceil_mode", "count_include_pad", "divisor_override",
-    ]  # fmt: skip
-
     def __init__(
         self,
         kernel_size: Extent,
@@ -178,7 +172,7 @@ class AvgPool2d(_AvgPoolNd):
         return F.avg_pool2d(
             input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad,
             self.divisor_override,
-        )  # fmt: skip
+        )
 
 
 class AvgPool3d(AvgPool2d):
@@ -189,12 +183,10 @@ class AvgPool3d(AvgPool2d):
         return F.avg_pool3d(
             input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad,
             self.divisor_override,
-        )  # fmt: skip
+        )
 
 
 class _AdaptivePoolNd(Module):
-    __constants__ = ["output_size"]
-
     def __init__(self, output_size: Any) -> None:
         super().__init__()
         self.output_size = output_size
@@ -234,8 +226,6 @@ class AdaptiveAvgPool3d(_AdaptivePoolNd):
 
 
 class _AdaptiveMaxPoolNd(_AdaptivePoolNd):
-    __constants__ = ["output_size", "return_indices"]
-
     def __init__(self, output_size: Any, return_indices: bool = False) -> None:
         super().__init__(output_size)
         self.return_indices = return_indices

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flambeau.graph import no_grad
+from flambeau.autograd import no_grad
 from flambeau.nn import functional as F
 from flambeau.nn import init
 from flambeau.nn.modules.module import Module
 from flambeau.nn.parameter import Parameter
-from flambeau.ops import empty
+from flambeau.ops.creation import empty
 from flambeau.tensor import Tensor
 
 __all__ = ["Embedding"]
@@ -36,9 +36,6 @@ class Embedding(Module):
     torch.Size([2, 2, 3])
     """
 
-    __constants__ = [
-        "num_embeddings", "embedding_dim", "padding_idx", "max_norm", "norm_type", "scale_grad_by_freq", "sparse",
-    ]  # fmt: skip
     weight: Parameter
 
     def __init__(

@@ -6,8 +6,9 @@ import math
 import warnings
 from collections.abc import Iterable
 
-from flambeau.graph import no_grad
-from flambeau.ops import clamp, linalg, stack, tensor
+from flambeau.autograd import no_grad
+from flambeau.ops.construct import tensor
+from flambeau.ops.joining import stack
 from flambeau.tensor import Tensor
 
 __all__ = ["clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
@@ -23,6 +24,20 @@ def _as_list(tensors: Tensors, why: str) -> list[Tensor]:
         # A generator that was used up before is the usual cause.
         warnings.warn(f"`parameters` is an empty generator, no gradient {why} will occur.", stacklevel=3)
     return gathered
+
+
+def _norm(values: Tensor, order: float) -> Tensor:
+    """The norm of a tensor as one vector, 0-d."""
+    if order == 2.0:
+        return (values * values.conj()).real.sum().sqrt() if values.is_complex() else (values * values).sum().sqrt()
+    magnitudes = values.abs()
+    if order == math.inf:
+        return magnitudes.max()
+    if order == -math.inf:
+        return magnitudes.min()
+    if order == 1.0:
+        return magnitudes.sum()
+    return (magnitudes**order).sum() ** (1.0 / order)
 
 
 def get_total_norm(
@@ -49,8 +64,7 @@ def get_total_norm(
         return tensor(0.0)
     with no_grad():
         first = gathered[0].device
-        norms = [linalg.vector_norm(each, norm_type).to(first) for each in gathered]
-        total: Tensor = linalg.vector_norm(stack(norms), norm_type)
+        total = _norm(stack([_norm(each, norm_type).to(first) for each in gathered]), norm_type)
         if error_if_nonfinite and not math.isfinite(float(total)):
             raise RuntimeError(
                 f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
@@ -75,7 +89,7 @@ def clip_grads_with_norm_(
     gathered = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     with no_grad():
         # Always multiplied, without looking at the norm: a look would wait for the device.
-        factor = clamp(float(max_norm) / (total_norm + 1e-6), max=1.0)
+        factor = (float(max_norm) / (total_norm + 1e-6)).clamp(max=1.0)
         for parameter in gathered:
             if parameter.grad is not None:
                 parameter.grad.mul_(factor.to(parameter.grad.device))

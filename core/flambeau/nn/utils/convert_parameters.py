@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from flambeau.ops import cat
+from flambeau.ops.joining import cat
 from flambeau.tensor import Tensor
 
 __all__ = ["parameters_to_vector", "vector_to_parameters"]

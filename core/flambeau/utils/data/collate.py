@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, 
 from typing import Any
 
 import flambeau
+from flambeau.dtypes import float64
+from flambeau.tensor import Tensor
 
 CollateMap = Mapping[Any, Callable[..., Any]]
 
@@ -21,7 +23,7 @@ _UNCONVERTIBLE = "SUO"  # array kinds without a tensor: byte strings, text, Pyth
 def _is_array(value: Any) -> bool:
     # PIL images have the interface too, but are no arrays: they have no dtype.
     named = hasattr(value, "__array_interface__") and hasattr(value, "dtype")
-    return named and not isinstance(value, (str, bytes, flambeau.Tensor))
+    return named and not isinstance(value, (str, bytes, Tensor))
 
 
 def _rebuild(sample: Any, items: dict[Any, Any] | list[Any]) -> Any:
@@ -51,7 +53,7 @@ def default_convert(data: Any) -> Any:
     >>> default_convert({"size": 3, "names": ("a", "b")})
     {'size': 3, 'names': ['a', 'b']}
     """
-    if isinstance(data, flambeau.Tensor):
+    if isinstance(data, Tensor):
         return data
     if _is_array(data):
         return data if data.dtype.kind in _UNCONVERTIBLE else flambeau.as_tensor(data)
@@ -124,11 +126,11 @@ def _collate_arrays(batch: Sequence[Any], *, collate_fn_map: CollateMap | None =
 
 
 def _collate_floats(batch: Sequence[Any], *, collate_fn_map: CollateMap | None = None) -> Any:
-    return flambeau.tensor(batch, dtype=flambeau.float64)
+    return flambeau.as_tensor(batch, dtype=float64)
 
 
 def _collate_ints(batch: Sequence[Any], *, collate_fn_map: CollateMap | None = None) -> Any:
-    return flambeau.tensor(batch)
+    return flambeau.as_tensor(batch)
 
 
 def _keep(batch: Sequence[Any], *, collate_fn_map: CollateMap | None = None) -> Any:
@@ -136,7 +138,7 @@ def _keep(batch: Sequence[Any], *, collate_fn_map: CollateMap | None = None) -> 
 
 
 default_collate_fn_map: dict[Any, Callable[..., Any]] = {
-    flambeau.Tensor: _collate_tensors,
+    Tensor: _collate_tensors,
     float: _collate_floats,
     int: _collate_ints,
     str: _keep,

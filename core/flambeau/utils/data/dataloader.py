@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-import flambeau
+from flambeau.random import Generator
 from flambeau.utils.data.collate import default_collate, default_convert
 from flambeau.utils.data.dataset import IterableDataset
 from flambeau.utils.data.fetch import make_fetch
@@ -78,7 +78,7 @@ class DataLoader(Generic[T_co]):
         timeout: float = 0,
         worker_init_fn: Callable[[int], Any] | None = None,
         multiprocessing_context: Any = None,
-        generator: flambeau.Generator | None = None,
+        generator: Generator | None = None,
         *,
         prefetch_factor: int | None = None,
         persistent_workers: bool = False,
@@ -98,21 +98,31 @@ class DataLoader(Generic[T_co]):
         self.persistent_workers = persistent_workers
         self.in_order = in_order
         self.multiprocessing_context = multiprocessing_context
+        self._set_sampling(batch_size, bool(shuffle), sampler, batch_sampler, drop_last)
+        self.collate_fn = collate_fn or (default_convert if self.batch_sampler is None else default_collate)
+        self._kept: WorkerIterator | None = None
+        self._reported_length: int | None = None
+        self._ready = True
+        _warn_many_workers(num_workers)
+
+    def _set_sampling(
+        self,
+        batch_size: int | None,
+        shuffle: bool,
+        sampler: Iterable[Any] | None,
+        batch_sampler: Iterable[Any] | None,
+        drop_last: bool,
+    ) -> None:
+        if sampler is None:
+            sampler = self._default_sampler(shuffle)
         if batch_sampler is not None:
             batch_size = None
-        if sampler is None:
-            sampler = self._default_sampler(bool(shuffle))
-        if batch_size is not None:
+        elif batch_size is not None:
             batch_sampler = BatchSampler(sampler, batch_size, drop_last)
         self.batch_size = batch_size
         self.drop_last = drop_last
         self.sampler = sampler
         self.batch_sampler = batch_sampler
-        self.collate_fn = collate_fn or (default_convert if batch_sampler is None else default_collate)
-        self._kept: WorkerIterator | None = None
-        self._reported_length: int | None = None
-        self._ready = True
-        _warn_many_workers(num_workers)
 
     def _default_sampler(self, shuffle: bool) -> Iterable[Any]:
         if isinstance(self.dataset, IterableDataset):

@@ -16,6 +16,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 import flambeau
+from flambeau.random import Generator
+from flambeau.tensor import Tensor
 
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
@@ -87,7 +89,7 @@ class TensorDataset(Dataset[tuple[Any, ...]]):
     (tensor([2, 3]), tensor(1))
     """
 
-    def __init__(self, *tensors: flambeau.Tensor) -> None:
+    def __init__(self, *tensors: Tensor) -> None:
         if not tensors:
             raise IndexError("TensorDataset: no tensor given; give at least one")
         sizes = [tensor.size(0) for tensor in tensors]
@@ -110,7 +112,7 @@ class TensorDataset(Dataset[tuple[Any, ...]]):
         return int(self.tensors[0].size(0))
 
 
-def take(tensors: Iterable[flambeau.Tensor], indices: list[int]) -> list[flambeau.Tensor]:
+def take(tensors: Iterable[Tensor], indices: list[int]) -> list[Tensor]:
     """Rows `indices` of every tensor, as new tensors: stacking the rows one by one gives the same.
 
     >>> import flambeau as torch
@@ -123,7 +125,7 @@ def take(tensors: Iterable[flambeau.Tensor], indices: list[int]) -> list[flambea
     consecutive = first >= 0 and indices == list(range(first, first + count))
     if consecutive and all(first + count <= len(tensor) for tensor in tensors):
         return [tensor[first : first + count].clone() for tensor in tensors]
-    index = flambeau.tensor(indices)
+    index = flambeau.as_tensor(indices)
     return [tensor[index] for tensor in tensors]
 
 
@@ -176,7 +178,8 @@ def fetch_samples(dataset: Any, indices: list[int]) -> list[Any]:
     ['f', 'm']
     """
     many = getattr(dataset, "__getitems__", None)
-    return many(indices) if callable(many) else [dataset[index] for index in indices]  # type: ignore[no-any-return]
+    samples: list[Any] = many(indices) if callable(many) else [dataset[index] for index in indices]
+    return samples
 
 
 class ConcatDataset(Dataset[T_co]):
@@ -283,9 +286,7 @@ class Subset(Dataset[T_co]):
         return len(self.indices)
 
 
-def random_split(
-    dataset: Any, lengths: Sequence[int | float], generator: flambeau.Generator | None = None
-) -> list[Subset[Any]]:
+def random_split(dataset: Any, lengths: Sequence[int | float], generator: Generator | None = None) -> list[Subset[Any]]:
     """Split a dataset at random into parts that do not overlap.
 
     `lengths` are sizes that add up to `len(dataset)`, or fractions that add up to 1 (what rounding leaves over goes

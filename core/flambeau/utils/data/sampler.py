@@ -12,20 +12,22 @@ from collections.abc import Iterable, Iterator, Sequence, Sized
 from typing import Any, Generic, TypeVar
 
 import flambeau
+from flambeau.dtypes import float64, int64
+from flambeau.random import Generator
 
 T_co = TypeVar("T_co", covariant=True)
 
 _REPLACEMENT_BLOCK = 32  # PyTorch draws with replacement in blocks of this size
 
 
-def draw_seed(generator: flambeau.Generator | None) -> int:
+def draw_seed(generator: Generator | None) -> int:
     """One non-negative 63-bit number from `generator` (None: the global stream).
 
     >>> import flambeau as torch
     >>> 0 <= draw_seed(torch.Generator().manual_seed(0)) < 2**63
     True
     """
-    return int(flambeau.empty((), dtype=flambeau.int64).random_(generator=generator).item())
+    return int(flambeau.empty((), dtype=int64).random_(generator=generator).item())
 
 
 def _check_count(name: str, value: Any) -> None:
@@ -88,7 +90,7 @@ class RandomSampler(Sampler[int]):
         data_source: Sized,
         replacement: bool = False,
         num_samples: int | None = None,
-        generator: flambeau.Generator | None = None,
+        generator: Generator | None = None,
     ) -> None:
         if not isinstance(replacement, bool):
             raise TypeError(f"replacement should be a boolean value, but got replacement={replacement}")
@@ -107,7 +109,7 @@ class RandomSampler(Sampler[int]):
         count = len(self.data_source)
         generator = self.generator
         if generator is None:
-            generator = flambeau.Generator()
+            generator = Generator()
             generator.manual_seed(draw_seed(None))
         rounds, rest = divmod(self.num_samples, _REPLACEMENT_BLOCK if self.replacement else count)
         if self.replacement:
@@ -131,7 +133,7 @@ class SubsetRandomSampler(Sampler[int]):
     [5, 7, 9]
     """
 
-    def __init__(self, indices: Sequence[int], generator: flambeau.Generator | None = None) -> None:
+    def __init__(self, indices: Sequence[int], generator: Generator | None = None) -> None:
         self.indices = indices
         self.generator = generator
 
@@ -156,12 +158,12 @@ class WeightedRandomSampler(Sampler[int]):
         weights: Sequence[float],
         num_samples: int,
         replacement: bool = True,
-        generator: flambeau.Generator | None = None,
+        generator: Generator | None = None,
     ) -> None:
         _check_count("num_samples", num_samples)
         if not isinstance(replacement, bool):
             raise ValueError(f"replacement should be a boolean value, but got replacement={replacement}")
-        self.weights = flambeau.as_tensor(weights, dtype=flambeau.float64)
+        self.weights = flambeau.as_tensor(weights, dtype=float64)
         if self.weights.ndim != 1:
             raise ValueError(
                 f"weights should be a 1d sequence but given weights have shape {tuple(self.weights.shape)}"

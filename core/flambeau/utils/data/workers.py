@@ -14,6 +14,7 @@ dies; the iterator stops them when it ends, fails, is interrupted or is collecte
 from __future__ import annotations
 
 import importlib
+import io
 import itertools
 import os
 import pickle
@@ -31,6 +32,8 @@ from multiprocessing.reduction import ForkingPickler
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import flambeau
+from flambeau.random import manual_seed
+from flambeau.tensor import Tensor
 from flambeau.utils.data.dataloader import LoaderIterator
 from flambeau.utils.data.dataset import IterableDataset
 from flambeau.utils.data.fetch import Fetch, make_fetch
@@ -104,7 +107,7 @@ def _worker_main(worker: int, pipe: connection.Connection, setup: _Setup) -> Non
 def _seed_worker(base_seed: int, worker: int) -> None:
     """Give every worker random streams of its own, the same in every run with the same base seed."""
     random.seed(base_seed + worker)
-    flambeau.manual_seed(base_seed + worker)
+    manual_seed(base_seed + worker)
     # Transforms written for PyTorch often draw from the global stream of the library whose arrays `.numpy()` gives.
     # It is seeded as PyTorch does, with four words mixed out of both numbers.
     library = type(flambeau.empty(0).numpy()).__module__.partition(".")[0]
@@ -176,12 +179,30 @@ def _failure(error: Exception) -> _Failure:
     return _Failure(type(error), "".join(traceback.format_exception(error)))
 
 
+class _Pickler(ForkingPickler):
+    """Sends of a tensor what it shows: a row of a large tensor must not take the whole with it."""
+
+    def reducer_override(self, value: Any) -> Any:
+        if type(value) is not Tensor or not value.is_leaf:
+            return NotImplemented
+        if value.untyped_storage().nbytes() <= value.numel() * value.element_size():
+            return NotImplemented
+        alone = value.detach().clone().requires_grad_(value.requires_grad)
+        return alone.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+
+
+def _dumps(value: Any) -> bytes:
+    file = io.BytesIO()
+    _Pickler(file, pickle.HIGHEST_PROTOCOL).dump(value)
+    return file.getvalue()
+
+
 def _pack(task: tuple[int, int], kind: int, content: Any) -> bytes:
     try:
-        return bytes(ForkingPickler.dumps((*task, kind, content), pickle.HIGHEST_PROTOCOL))
+        return _dumps((*task, kind, content))
     except Exception as error:  # noqa: BLE001  # a batch, or an exception's type, that cannot travel
         text = content.text if kind == _FAILED else _failure(error).text
-        return bytes(ForkingPickler.dumps((*task, _FAILED, _Failure(RuntimeError, text))))
+        return _dumps((*task, _FAILED, _Failure(RuntimeError, text)))
 
 
 # ------------------------------------------------------------------------------------------- in the parent

@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 
 import flambeau
+from flambeau.dtypes import int64
+from flambeau.tensor import Tensor
 from flambeau.utils.data import Dataset, default_collate
 from flambeau.utils.data.dataset import is_plain
 from flambeau.vision.image import grey_image
@@ -51,8 +53,8 @@ class GreyImages(VisionDataset):
 
     classes: list[str]
     train: bool
-    data: flambeau.Tensor
-    targets: flambeau.Tensor
+    data: Tensor
+    targets: Tensor
 
     @property
     def class_to_idx(self) -> dict[str, int]:
@@ -71,15 +73,15 @@ class GreyImages(VisionDataset):
     def __getbatch__(self, indices: list[int]) -> Any:
         """What collating the samples one by one would give, made from the whole stack of pictures."""
         form = batch_form(self.transform)
-        tensors = isinstance(self.data, flambeau.Tensor) and isinstance(self.targets, flambeau.Tensor)
+        tensors = isinstance(self.data, Tensor) and isinstance(self.targets, Tensor)
         if form is None or not tensors or not is_plain(self, GreyImages):
             return NotImplemented
-        index = flambeau.tensor(indices)
+        index = flambeau.as_tensor(indices)
         targets = self.targets[index]
         if self.target_transform is not None:
             labels = default_collate([self.target_transform(target) for target in targets.tolist()])
         else:
-            labels = targets.to(flambeau.int64)
+            labels = targets.to(int64)
         return [form(self.data[index]), labels]
 
     def extra_repr(self) -> str:

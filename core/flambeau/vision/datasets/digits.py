@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, ClassVar
 
-import flambeau
+from flambeau.dtypes import float32, int64, uint8
 from flambeau.vision.datasets.base import GreyImages, Transform
 from flambeau.vision.idx import read_idx
 
@@ -41,5 +41,5 @@ class Digits(GreyImages):
         part = slice(None, _TRAIN) if train else slice(_TRAIN, None)
         images = read_idx(_ASSETS / "digits-images-idx3-ubyte.gz", 3)[part]
         labels = read_idx(_ASSETS / "digits-labels-idx1-ubyte.gz", 1)[part]
-        scaled = images.to(flambeau.float32).mul_(255 / _LEVELS).round_()
-        self.data, self.targets = scaled.to(flambeau.uint8), labels.to(flambeau.int64)
+        scaled = images.to(float32).mul_(255 / _LEVELS).round_()
+        self.data, self.targets = scaled.to(uint8), labels.to(int64)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-import flambeau
+from flambeau.dtypes import int64
 from flambeau.vision.datasets.base import GreyImages, Transform
 from flambeau.vision.download import MissingDataError
 from flambeau.vision.download import download as download_file
@@ -138,4 +138,4 @@ def _load(images: Path, labels: Path) -> tuple[Any, Any]:
             f"{images} holds {len(data)} images, but {labels} holds {len(targets)} labels; "
             "they must be equal: get both files anew"
         )
-    return data, targets.to(flambeau.int64)
+    return data, targets.to(int64)

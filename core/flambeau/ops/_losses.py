@@ -1,0 +1,37 @@
+"""What all losses share: the word for the reduction, its two old forms, and the reduction itself."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+from flambeau.errors import ArgumentValueError
+from flambeau.tensor import Tensor
+
+REDUCTIONS = ("none", "mean", "sum")
+
+
+def checked_reduction(op: str, reduction: Any, size_average: Any = None, reduce: Any = None) -> str:
+    """"none", "mean" or "sum", from the argument or the two deprecated ones. ValueError for anything else."""
+    if size_average is not None or reduce is not None:
+        reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
+        warnings.warn(f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
+                      stacklevel=3)
+    if reduction not in REDUCTIONS:
+        raise ArgumentValueError(f"{reduction} is not a valid value for reduction; {op}: allowed: none, mean, sum")
+    return reduction  # type: ignore[no-any-return]
+
+
+def reduced(losses: Tensor, reduction: str) -> Tensor:
+    """Element-wise losses as they are, their mean or their sum."""
+    if reduction == "mean":
+        return losses.mean()  # type: ignore[no-any-return]
+    return losses.sum() if reduction == "sum" else losses  # type: ignore[no-any-return]
+
+
+def warn_sizes(input: Tensor, target: Tensor) -> None:
+    """Say that input and target are broadcast, which is rarely meant."""
+    if input._array.shape != target._array.shape:
+        warnings.warn(f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). This "
+                      "will likely lead to incorrect results due to broadcasting. Please ensure they have the same "
+                      "size.", stacklevel=3)

@@ -1,0 +1,235 @@
+"""The nonlinearities as `nn.functional` offers them: with `inplace=`, and with PyTorch's defaults and checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flambeau.dispatch import composite, front
+from flambeau.errors import ArgumentError, ArgumentValueError, ShapeError, message
+from flambeau.ops import nonlinear, rules
+from flambeau.ops.nonlinear import sigmoid, tanh
+from flambeau.tensor import Tensor, attach
+
+_relu_inplace, _selu_inplace = rules.inplace(nonlinear._relu), rules.inplace(nonlinear._selu)
+_celu_inplace, _threshold_inplace = rules.inplace(nonlinear._celu), rules.inplace(nonlinear._threshold)
+_elu_inplace, _leaky_inplace = rules.inplace(nonlinear._elu), rules.inplace(nonlinear._leaky_relu)
+_hardtanh_inplace = rules.inplace(nonlinear._hardtanh)
+
+# `x.relu()` is the record's call itself; the function has one more argument.
+attach(nonlinear._relu, "relu")
+
+
+@front(nonlinear._relu)
+def relu(input: Tensor, inplace: bool = False) -> Tensor:
+    """The larger of each element and 0.
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.relu(torch.tensor([-1., 2.]))
+    tensor([0., 2.])
+    """
+    return _relu_inplace(input) if inplace else nonlinear._relu(input)  # type: ignore[no-any-return]
+
+
+@composite(method=False, namespace="nn.functional")
+def relu6(input: Tensor, inplace: bool = False) -> Tensor:
+    """Each element limited to [0, 6]."""
+    return hardtanh(input, 0.0, 6.0, inplace)
+
+
+@front(nonlinear._selu)
+def selu(input: Tensor, inplace: bool = False) -> Tensor:
+    """The scaled exponential linear unit, with the constants of self-normalising networks.
+
+    >>> import flambeau as torch
+    >>> torch.selu(torch.tensor([-1., 2.]))
+    tensor([-1.1113,  2.1014])
+    """
+    return _selu_inplace(input) if inplace else nonlinear._selu(input)  # type: ignore[no-any-return]
+
+
+@rules.inplace_front(nonlinear._celu)
+def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
+    """`celu` in place."""
+    return celu(input, alpha, inplace=True)
+
+
+@front(nonlinear._celu)
+def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """The element, or `alpha * (exp(x / alpha) - 1)` below 0. `alpha` is not 0."""
+    if alpha == 0:
+        raise ArgumentError(message("celu", "ZeroDivisionError: alpha cannot be 0 for CELU", given=repr(alpha)))
+    return (_celu_inplace if inplace else nonlinear._celu)(input, alpha)  # type: ignore[no-any-return]
+
+
+@rules.inplace_front(nonlinear._elu)
+def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
+    """`elu` in place."""
+    return _elu_inplace(input, alpha, 1.0, 1.0)  # type: ignore[no-any-return]
+
+
+@front(nonlinear._elu)
+def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
+    """The exponential linear unit: the element, or `alpha * (exp(x) - 1)` below 0.
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.elu(torch.tensor([-1., 2.]))
+    tensor([-0.6321,  2.0000])
+    """
+    return elu_(input, alpha) if inplace else nonlinear._elu(input, alpha, 1.0, 1.0)
+
+
+@rules.inplace_front(nonlinear._leaky_relu)
+def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
+    """`leaky_relu` in place."""
+    return _leaky_inplace(input, negative_slope)  # type: ignore[no-any-return]
+
+
+@front(nonlinear._leaky_relu)
+def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
+    """The element, times `negative_slope` below 0.
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.leaky_relu(torch.tensor([-1., 2.]), 0.1)
+    tensor([-0.1000,  2.0000])
+    """
+    return leaky_relu_(input, negative_slope) if inplace else nonlinear._leaky_relu(input, negative_slope)
+
+
+@front(nonlinear._hardtanh)
+def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
+    """Each element limited to a range."""
+    if min_val > max_val:
+        raise ArgumentValueError(message("hardtanh", "min_val cannot be greater than max_val",
+                                         given=f"min_val={min_val}, max_val={max_val}"))
+    if not input._kind.dtype.is_floating_point and not input._kind.dtype.is_complex:
+        min_val, max_val = int(min_val), int(max_val)
+    return (_hardtanh_inplace if inplace else nonlinear._hardtanh)(input, min_val, max_val)  # type: ignore
+
+
+@front(nonlinear._threshold, out=True)
+def threshold(input: Tensor, threshold: float, value: float, inplace: bool = False) -> Tensor:
+    """The element, or `value` where it is not above `threshold`.
+
+    >>> import flambeau as torch
+    >>> torch.threshold(torch.tensor([0.1, 2.]), 0.5, 20.)
+    tensor([20.,  2.])
+    """
+    return (_threshold_inplace if inplace else nonlinear._threshold)(input, threshold, value)  # type: ignore[no-any-return]
+
+
+@front(nonlinear._gelu)
+def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+    """The element times the chance that a normal variate is below it; `approximate="tanh"` for the cheaper formula.
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.gelu(torch.tensor([-1., 2.]))
+    tensor([-0.1587,  1.9545])
+    """
+    if approximate == "none":
+        return nonlinear._gelu(input)
+    if approximate == "tanh":
+        return nonlinear._gelu_tanh(input)
+    raise ArgumentError(message("gelu", "approximate argument must be either none or tanh.", given=repr(approximate)))
+
+
+def _maybe_inplace(core: Any) -> Any:
+    changed = rules.inplace(core)
+
+    def face(input: Tensor, inplace: bool = False) -> Tensor:
+        return changed(input) if inplace else core(input)  # type: ignore[no-any-return]
+    face.__name__ = face.__qualname__ = core.op.name
+    face.__doc__ = core.op.doc
+    return front(core)(face)
+
+
+silu = _maybe_inplace(nonlinear._silu)
+mish = _maybe_inplace(nonlinear._mish)
+hardswish = _maybe_inplace(nonlinear._hardswish)
+hardsigmoid = _maybe_inplace(nonlinear._hardsigmoid)
+logsigmoid = nonlinear._logsigmoid
+
+
+@front(nonlinear._softplus)
+def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
+    """`log(1 + exp(beta x)) / beta`; the element itself where `beta x` is above `threshold`.
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.softplus(torch.tensor([0., 30.]))
+    tensor([ 0.6931, 30.0000])
+    """
+    return nonlinear._softplus(input, beta, threshold)
+
+
+@front(nonlinear._softshrink)
+def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """The element moved by `lambd` towards 0, or 0 within `lambd` of it."""
+    if lambd < 0:
+        raise ArgumentError(message("softshrink", "lambda must be greater or equal to 0, but found to be "
+                                    f"{lambd}", next_step="pass a non-negative lambd"))
+    return nonlinear._softshrink(input, lambd)
+
+
+@composite(method=False, namespace="nn.functional")
+def softsign(input: Tensor) -> Tensor:
+    """`x / (1 + |x|)`."""
+    return input / (input.abs() + 1)  # type: ignore[attr-defined,operator,no-any-return]
+
+
+@composite(method=False, namespace="nn.functional")
+def tanhshrink(input: Tensor) -> Tensor:
+    """`x - tanh(x)`."""
+    return input - tanh(input)  # type: ignore[operator,no-any-return]
+
+
+@composite()
+def prelu(input: Tensor, weight: Tensor) -> Tensor:
+    """The element, times a learned weight below 0; `weight` has one element, or one per channel (dimension 1).
+
+    >>> import flambeau as torch
+    >>> torch.prelu(torch.tensor([-1., 2.]), torch.tensor([0.5]))
+    tensor([-0.5000,  2.0000])
+    """
+    shape, count = input._array.shape, weight.numel()
+    if len(weight._array.shape) > 1:
+        raise ShapeError(message("prelu", "Expected `weight` to be a scalar or 1D tensor, but got ndim = "
+                                 f"{len(weight._array.shape)}"))
+    if count != 1:
+        channels = shape[1] if len(shape) > 1 else 1
+        if not shape or channels != count:
+            raise ShapeError(message("prelu", "Mismatch of parameter numbers and input channel size. Found parameter "
+                                     f"numbers = {count} and channel size = {channels}."))
+        weight = weight.reshape((count,) + (1,) * (len(shape) - 2))  # type: ignore[attr-defined]
+    elif weight._array.shape and not shape:
+        weight = weight.reshape(())  # type: ignore[attr-defined]
+    return nonlinear._prelu_kernel(input, weight)
+
+
+@composite(method=False, namespace="nn.functional")
+def glu(input: Tensor, dim: int = -1) -> Tensor:
+    """The first half of a dimension times the logistic function of the second.
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.glu(torch.tensor([1., 2., 0., 0.]))
+    tensor([0.5000, 1.0000])
+    """
+    shape = input._array.shape
+    if not shape:
+        raise ShapeError("glu does not support 0-dimensional tensors")
+    if shape[dim] % 2:
+        raise ShapeError(message("glu", f"Halving dimension must be even, but dimension {dim} is size {shape[dim]}"))
+    half = shape[dim] // 2
+    return input.narrow(dim, 0, half) * sigmoid(input.narrow(dim, half, half))  # type: ignore
+
+
+@front(nonlinear._hardshrink, out=True)
+def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
+    """The element, or 0 within `lambd` of 0.
+
+    >>> import flambeau as torch
+    >>> torch.hardshrink(torch.tensor([0.2, -2.]))
+    tensor([ 0., -2.])
+    """
+    return nonlinear._hardshrink(input, lambd)
+
+
+__all__ = rules.public(globals())

@@ -1,0 +1,169 @@
+"""Comparisons and logic on truth values: the results are bool tensors, and nothing has a gradient."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flambeau.dispatch import alias, binary, comparison, composite, unary
+from flambeau.dtypes import COMPLEX, FLOAT
+from flambeau.errors import ArgumentError, DtypeError, message
+from flambeau.ir import expr as ir
+from flambeau.ops import rules
+from flambeau.tensor import Tensor
+
+
+@binary(promote=comparison, vjp="none", expr=ir.eq)
+def eq(input: Tensor, other: Any) -> Tensor:
+    """Whether elements are equal; nan equals nothing.
+
+    >>> import flambeau as torch
+    >>> torch.eq(torch.tensor([1, 2]), 2)
+    tensor([False,  True])
+    """
+
+
+@binary(promote=comparison, vjp="none", expr=ir.ne)
+def ne(input: Tensor, other: Any) -> Tensor:
+    """Whether elements differ."""
+    return ~(input == other)
+
+
+@binary(promote=comparison, vjp="none", excluded=(COMPLEX,), expr=lambda x, y: x < y)
+def lt(input: Tensor, other: Any) -> Tensor:
+    """Whether elements are less than those of `other`."""
+
+
+@binary(promote=comparison, vjp="none", excluded=(COMPLEX,), expr=lambda x, y: x <= y)
+def le(input: Tensor, other: Any) -> Tensor:
+    """Whether elements are less than or equal to those of `other`."""
+    return (input < other) | (input == other)  # type: ignore[no-any-return]
+
+
+@binary(promote=comparison, vjp="none", excluded=(COMPLEX,), expr=lambda x, y: x > y)
+def gt(input: Tensor, other: Any) -> Tensor:
+    """Whether elements are greater than those of `other`."""
+    return lt(other, input)
+
+
+@binary(promote=comparison, vjp="none", excluded=(COMPLEX,), expr=lambda x, y: x >= y)
+def ge(input: Tensor, other: Any) -> Tensor:
+    """Whether elements are greater than or equal to those of `other`."""
+    return (input > other) | (input == other)  # type: ignore[no-any-return]
+
+
+not_equal, less, less_equal = alias("not_equal", ne), alias("less", lt), alias("less_equal", le)
+greater, greater_equal = alias("greater", gt), alias("greater_equal", ge)
+
+
+# ---------------------------------------------------------------------------------------------- logic
+def _truth(value: Any) -> Any:
+    return value != 0
+
+
+@binary(promote=comparison, vjp="none", expr=ir.logical_and)
+def logical_and(input: Tensor, other: Tensor) -> Tensor:
+    """Whether both elements are not zero.
+
+    >>> import flambeau as torch
+    >>> torch.logical_and(torch.tensor([0, 1]), torch.tensor([2., 3.]))
+    tensor([False,  True])
+    """
+    return _truth(input) & _truth(other)  # type: ignore[no-any-return]
+
+
+@binary(promote=comparison, vjp="none", expr=ir.logical_or)
+def logical_or(input: Tensor, other: Tensor) -> Tensor:
+    """Whether either element is not zero."""
+    return _truth(input) | _truth(other)  # type: ignore[no-any-return]
+
+
+@binary(promote=comparison, vjp="none", expr=ir.logical_xor)
+def logical_xor(input: Tensor, other: Tensor) -> Tensor:
+    """Whether exactly one element is not zero."""
+    return _truth(input) ^ _truth(other)  # type: ignore[no-any-return]
+
+
+@unary(promote=comparison, vjp="none", expr=ir.logical_not)
+def logical_not(input: Tensor) -> Tensor:
+    """Whether elements are zero."""
+    return input == 0  # type: ignore[return-value]
+
+
+# ---------------------------------------------------------------------------------------------- kinds of numbers
+@unary(promote=comparison, vjp="none", inplace=False, expr=lambda x: ir.ne(x, x))
+def isnan(input: Tensor) -> Tensor:
+    """Whether elements are nan.
+
+    >>> import flambeau as torch
+    >>> torch.isnan(torch.tensor([float("nan"), 1.]))
+    tensor([ True, False])
+    """
+    return input != input  # type: ignore[return-value]
+
+
+@unary(promote=comparison, vjp="none", inplace=False, expr=lambda x: ir.isinf(x))
+def isinf(input: Tensor) -> Tensor:
+    """Whether elements are infinite."""
+    if input._kind.dtype.is_complex:
+        return isinf(input.real) | isinf(input.imag)  # type: ignore[attr-defined,no-any-return]
+    return input.abs() == float("inf")  # type: ignore[attr-defined,no-any-return]
+
+
+@unary(promote=comparison, vjp="none", inplace=False, expr=lambda x: ir.eq(x - x, 0))
+def isfinite(input: Tensor) -> Tensor:
+    """Whether elements are neither infinite nor nan."""
+    return (input - input) == 0 if input._kind.dtype.category >= FLOAT else input == input  # type: ignore[return-value]
+
+
+@unary(promote=comparison, vjp="none", inplace=False, excluded=(COMPLEX,), expr=lambda x: ir.eq(x, float("inf")))
+def isposinf(input: Tensor) -> Tensor:
+    """Whether elements are positive infinity."""
+    return input == float("inf")  # type: ignore[return-value]
+
+
+@unary(promote=comparison, vjp="none", inplace=False, excluded=(COMPLEX,), expr=lambda x: ir.eq(x, float("-inf")))
+def isneginf(input: Tensor) -> Tensor:
+    """Whether elements are negative infinity."""
+    return input == float("-inf")  # type: ignore[return-value]
+
+
+@unary(promote=comparison, vjp="none", inplace=False, excluded=(COMPLEX,), expr=ir.signbit)
+def signbit(input: Tensor) -> Tensor:
+    """Whether the sign bit is set, which tells -0.0 from 0.0."""
+
+
+@composite()
+def isreal(input: Tensor) -> Tensor:
+    """Whether elements have no imaginary part."""
+    if input._kind.dtype.is_complex:
+        return input.imag == 0  # type: ignore[attr-defined,no-any-return]
+    return input == input  if input._kind.dtype.category < FLOAT else isnan(input) | (input == input)  # type: ignore
+
+
+@composite()
+def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
+    """Whether `|input - other| <= atol + rtol * |other|`, element by element. Both have one dtype.
+
+    >>> import flambeau as torch
+    >>> torch.isclose(torch.tensor([1., 2.]), torch.tensor([1.000001, 2.1]))
+    tensor([ True, False])
+    """
+    if input._kind.dtype is not other._kind.dtype:
+        raise DtypeError(message("isclose", f"{input._kind.dtype} did not match {other._kind.dtype}",
+                                 next_step="convert one of them"))
+    if rtol < 0 or atol < 0:
+        raise ArgumentError(message("isclose", "rtol and atol must be greater than or equal to zero",
+                                    given=f"rtol={rtol}, atol={atol}"))
+    close = input == other
+    if equal_nan and input._kind.dtype.category >= FLOAT:
+        close = close | ((input != input) & (other != other))  # type: ignore[operator]
+    if rtol == 0 and atol == 0:
+        return close  # type: ignore[return-value]
+    if input._kind.dtype.category < FLOAT:
+        input, other = input.to(rules.dtypes.get_default_dtype()), other.to(rules.dtypes.get_default_dtype())
+    distance = (input - other).abs()  # type: ignore[operator]
+    allowed = atol + (rtol * other).abs()  # type: ignore[operator]
+    return close | (isfinite(distance) & (distance <= allowed))  # type: ignore[operator,no-any-return]
+
+
+__all__ = rules.public(globals())

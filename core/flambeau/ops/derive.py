@@ -1,0 +1,52 @@
+"""Decompositions that nobody writes: from a pointwise record's scalar expression.
+
+An operator whose expression uses other functions than itself needs no kernel where those have one: `evaluate` runs
+the tree on tensors. So a pointwise operator's formula stands in one place, whether a renderer makes one kernel from it
+or a backend without a renderer calls several.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from flambeau.ir import expr as ir
+from flambeau.ops.selection import where
+from flambeau.registry import OPERATORS, OpDef
+from flambeau.tensor import Tensor
+
+
+class _Functions(dict[str, Callable[..., Any]]):
+    """The functions of expressions on tensors and numbers: the operators of the same name."""
+
+    def __missing__(self, name: str) -> Callable[..., Any]:
+        return OPERATORS[name].call
+
+
+def _cast(value: Any, target: str, like: Any) -> Any:
+    if not isinstance(value, Tensor):
+        return value
+    if target in ("result", "operands"):
+        return value.to(like)
+    from flambeau.dtypes import by_name
+    return value.to(by_name(target))
+
+
+def decomposition_of(record: OpDef) -> Callable[..., Tensor]:
+    """A function of tensors that evaluates the record's expression."""
+    def decomposition(*operands: Any) -> Tensor:
+        tree = ir.trace(record.expr, record.parameters)
+        like = next(each for each in operands if isinstance(each, Tensor)).dtype
+        functions = _Functions(where=where, cast=lambda value, target: _cast(value, target, like))
+        return ir.evaluate(tree, dict(zip(record.parameters, operands, strict=True)), functions)  # type: ignore
+    return decomposition
+
+
+def install() -> None:
+    """Give every pointwise record that has an expression of other functions, and no body, its decomposition."""
+    for record in OPERATORS.values():
+        if record.expr is None or record.decomposition is not None:
+            continue
+        tree = ir.trace(record.expr, record.parameters)
+        if tree.op != record.name and tree.op not in (ir.SYMBOL, ir.CONSTANT):
+            record.decomposition = decomposition_of(record)

@@ -1,0 +1,186 @@
+"""Records of random draws: what a backend's kernel, or a decomposition into uniform numbers, must give.
+
+A draw is a factory whose last parameters are the generator and the kind of the result. Its kernel gets the backend's
+own generator, and accepts `out=`, an array to fill: PyTorch fills strided memory in the order of the memory, and so
+must a backend that wants to repeat its numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from flambeau import dtypes
+from flambeau.discovery import Kind
+from flambeau.dispatch import modes, operator, primitive
+from flambeau.dispatch.decorators import publish
+from flambeau.dispatch.inplace import check_overwrite, write_inplace
+from flambeau.dispatch.run import bump
+from flambeau.errors import ArgumentError, FlambeauError, message
+from flambeau.graph import STATE
+from flambeau.ops.factory import empty_array, without_kernel
+from flambeau.random import Generator, default_of
+from flambeau.registry import OpDef
+from flambeau.shapes import Shape
+from flambeau.tensor import Tensor, make
+
+ACTIVE = modes.ACTIVE
+STACK = modes.STACK
+
+
+def draw(*, decomposed: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
+    """The record of a draw; with `decomposed`, the function's body makes the tensor where there is no kernel."""
+    def decorate(function: Callable[..., Any]) -> Callable[..., Tensor]:
+        record = OpDef(function.__name__.removeprefix("_"), "operator" if decomposed else "primitive", function,
+                       decomposition=function if decomposed else None, vjp="none", method=False, no_fallback=True,
+                       dtype_rule="any")
+        return publish(record, _bind(record))
+    return decorate
+
+
+def _bind(record: OpDef) -> Callable[..., Tensor]:
+    name = record.name
+
+    def call(*args: Any, out: Any = None) -> Tensor:
+        if ACTIVE and STACK.modes:
+            return modes.through(record, call, args, {} if out is None else {"out": out})  # type: ignore[no-any-return]
+        kind: Kind = args[-1]
+        kernel = kind.kernels.get(name)
+        if kernel is None:
+            return _filled(without_kernel(record, args, kind), out)
+        *numbers, generator, _ = args
+        try:
+            if out is None:
+                array = kernel(*numbers, raw_of(generator, kind), kind.dtype, kind.index)
+            else:
+                array = kernel(*numbers, raw_of(generator, kind), kind.dtype, kind.index, out=out)
+        except FlambeauError:
+            raise
+        except (ValueError, RuntimeError) as error:
+            if isinstance(error, NotImplementedError):
+                raise
+            raise ArgumentError(message(name, str(error))) from error
+        return make(array, kind)
+    return call
+
+
+def _filled(result: Tensor, out: Any) -> Tensor:
+    if out is None:
+        return result
+    result._kind.backend.copy(out, result._array)
+    return make(out, result._kind)
+
+
+def raw_of(generator: Generator | None, kind: Kind) -> Any:
+    """The backend's generator for draws of this kind. RuntimeError for a generator of another device."""
+    if generator is None:
+        return default_of(kind.device).raw
+    if generator.device != kind.device:
+        raise ArgumentError(f"Expected a '{kind.device}' device type for generator but found '{generator.device}'")
+    return generator.raw
+
+
+# ---------------------------------------------------------------------------------------------- records
+@draw()
+def _uniform(size: Shape, low: float, high: float, generator: Generator | None, kind: Kind) -> Tensor:
+    """Numbers from [low, high)."""
+
+
+@draw()
+def _normal(size: Shape, mean: float, std: float, generator: Generator | None, kind: Kind) -> Tensor:
+    """Normal numbers."""
+
+
+@draw()
+def _randint(size: Shape, low: int, high: int, generator: Generator | None, kind: Kind) -> Tensor:
+    """Whole numbers from [low, high)."""
+
+
+def _unit(size: Shape, generator: Generator | None, kind: Kind) -> Tensor:
+    wide = kind if kind.dtype.is_floating_point else kind.to(dtypes.float32)
+    return _uniform(size, 0.0, 1.0, generator, wide)
+
+
+@draw(decomposed=True)
+def _random(size: Shape, low: int | None, high: int | None, generator: Generator | None, kind: Kind) -> Tensor:
+    """Whole numbers from `low` (0) to `high`, not included; without it, to the largest of the dtype."""
+    digits = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8, "bool": 1}
+    last = 1 << digits.get(kind.dtype.name, 8 * kind.dtype.itemsize - kind.dtype.is_signed)
+    return _randint(size, low or 0, last if high is None else high, generator, kind)
+
+
+@draw(decomposed=True)
+def _exponential(size: Shape, lambd: float, generator: Generator | None, kind: Kind) -> Tensor:
+    """Numbers of the exponential distribution of rate `lambd`."""
+    return (1.0 - _unit(size, generator, kind)).log() * (-1.0 / lambd)
+
+
+@draw(decomposed=True)
+def _log_normal(size: Shape, mean: float, std: float, generator: Generator | None, kind: Kind) -> Tensor:
+    """Exponentials of normal numbers."""
+    return _normal(size, mean, std, generator, kind).exp()
+
+
+@draw(decomposed=True)
+def _cauchy(size: Shape, median: float, sigma: float, generator: Generator | None, kind: Kind) -> Tensor:
+    """Numbers of the Cauchy distribution."""
+    angle = (_unit(size, generator, kind) - 0.5) * math.pi
+    return angle.sin() / angle.cos() * sigma + median
+
+
+@draw(decomposed=True)
+def _geometric(size: Shape, p: float, generator: Generator | None, kind: Kind) -> Tensor:
+    """Trials up to the first success of probability `p`."""
+    return ((1.0 - _unit(size, generator, kind)).log() / math.log1p(-p)).ceil().to(kind.dtype)
+
+
+@draw(decomposed=True)
+def _coins(size: Shape, p: float, generator: Generator | None, kind: Kind) -> Tensor:
+    """Ones with probability `p`, else zeros."""
+    return (_unit(size, generator, kind) < p).to(kind.dtype)
+
+
+@draw(decomposed=True)
+def _dropout_mask(size: Shape, p: float, generator: Generator | None, kind: Kind) -> Tensor:
+    """0 with probability `p`, else 1 / (1 - p)."""
+    return _coins(size, 1.0 - p, generator, kind) * (1.0 / (1.0 - p) if p < 1 else 0.0)
+
+
+@draw(decomposed=True)
+def _randperm(n: int, generator: Generator | None, kind: Kind) -> Tensor:
+    """The whole numbers below `n` in random order."""
+    return _uniform((n,), 0.0, 1.0, generator, kind.to(dtypes.float32)).argsort().to(kind.dtype)
+
+
+@primitive(vjp={"input": lambda g: g.new_zeros(g._array.shape)}, dtype_rule="any", method=False, no_fallback=True)
+def _bernoulli(input: Tensor, generator: Any) -> Shape:
+    """Ones with the probabilities given, else zeros. The generator is the backend's own."""
+    return input.shape
+
+
+@primitive(vjp="none", dtype_rule="any", method=False, no_fallback=True)
+def _multinomial(input: Tensor, num_samples: int, replacement: bool, generator: Any) -> Shape:
+    """Indices drawn in proportion to weights."""
+    return (*input.shape[:-1], num_samples)
+
+
+@operator(vjp={"input": lambda g: g.new_zeros(g._array.shape)}, method=False)
+def _refill(input: Tensor, value: Tensor) -> Tensor:
+    """What stands in the graph for a tensor that was overwritten with random numbers."""
+    return value
+
+
+def fill_with(op: str, record: Callable[..., Tensor], input: Tensor, *numbers: Any,
+              generator: Generator | None) -> Tensor:
+    """Overwrite a tensor with draws, in the order of its memory."""
+    kind, shape = input._kind, input._array.shape
+    if input._edge is not None and STATE.enabled and input.requires_grad:
+        value = make(empty_array(kind, shape, input), kind)
+        record(shape, *numbers, generator, kind, out=value._array)
+        return write_inplace(_refill.op, (input, value), lambda: value, input)  # type: ignore[attr-defined]
+    if input._view is not None:
+        check_overwrite(op, input, input)
+    record(shape, *numbers, generator, kind, out=input._array)
+    bump(input)
+    return input

@@ -1,0 +1,158 @@
+"""Dropout: products with random masks, so that the gradient is the mask's product too."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from flambeau.dispatch import composite
+from flambeau.errors import ArgumentError, ArgumentValueError
+from flambeau.ops import draws
+from flambeau.ops.factory import empty_array
+from flambeau.shapes import Shape, is_contiguous
+from flambeau.tensor import Tensor, make
+
+_ALPHA = 1.7580993408473766   # SELU's alpha times its scale: where dropped elements go
+
+
+def _checked(p: float) -> float:
+    if not 0.0 <= p <= 1.0:
+        raise ArgumentValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+    return float(p)
+
+
+def _mask(input: Tensor, p: float, record: Any) -> Tensor:
+    """Draws of the input's shape and order of dimensions (which decides the order of the draws)."""
+    kind, shape = input._kind, input._array.shape
+    if is_contiguous(shape, kind.backend.layout(input._array)[0]):
+        return record(shape, p, None, kind)  # type: ignore[no-any-return]
+    array = empty_array(kind, shape, input)
+    record(shape, p, None, kind, out=array)
+    return make(array, kind)
+
+
+@composite(namespace="torch nn.functional", method=False)
+def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, *,
+            train: bool | None = None) -> Tensor:
+    """In training, zeros with probability `p`, the rest scaled by 1 / (1 - p); else the input itself.
+
+    Raises ValueError for a `p` outside [0, 1].
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.dropout(torch.ones(3), training=False)
+    tensor([1., 1., 1.])
+    """
+    p = _checked(p)
+    if not (training if train is None else train) or p == 0.0 or 0 in input._array.shape:
+        return input
+    mask = _mask(input, p, draws._dropout_mask)
+    return input.mul_(mask) if inplace else input * mask
+
+
+def _channels(shape: Shape) -> Shape:
+    """The shape of a mask that keeps or drops whole channels: (N, C, 1, ...)."""
+    return tuple([size if dim < 2 else 1 for dim, size in enumerate(shape)])
+
+
+@composite(namespace="torch", method=False)
+def feature_dropout(input: Tensor, p: float = 0.5, train: bool = True) -> Tensor:
+    """`dropout` of whole channels of an input (N, C, ...).
+
+    >>> import flambeau as torch
+    >>> torch.feature_dropout(torch.ones(1, 2, 3), 0.5, False).shape
+    torch.Size([1, 2, 3])
+    """
+    return _feature_dropout(input, p, train, False)
+
+
+def _feature_dropout(input: Tensor, p: float, train: bool, inplace: bool) -> Tensor:
+    p = _checked(p)
+    shape = input._array.shape
+    if not train or p == 0.0 or 0 in shape:
+        return input
+    if len(shape) < 2:
+        raise ArgumentError("Feature dropout requires at least 2 dimensions in the input; use dropout()")
+    mask = draws._dropout_mask(_channels(shape), p, None, input._kind)
+    return input.mul_(mask) if inplace else input * mask
+
+
+def _by_dims(name: str, channels_first: int) -> Any:
+    """`dropout1d` and its like: `channels_first` dimensions with a batch, one less without."""
+    def call(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+        ndim = len(input._array.shape)
+        if ndim not in (channels_first, channels_first - 1):
+            raise ArgumentError(f"{name}: Expected {channels_first - 1}D or {channels_first}D input, but received a "
+                                f"{ndim}D input; (N, C, ...) or (C, ...)")
+        if ndim == channels_first or not training or p == 0.0:
+            return _feature_dropout(input, p, training, inplace)
+        result = _feature_dropout(input.unsqueeze(0), p, training, inplace)
+        return input if inplace else result.squeeze(0)
+    call.__name__ = call.__qualname__ = name
+    call.__doc__ = f"""`dropout` of whole channels of an input (N, C, ...) with {channels_first} dimensions, or (C, ...).
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.{name}(torch.ones({', '.join('2' * channels_first)}), training=False).ndim
+    {channels_first}
+    """
+    return composite(namespace="nn.functional", method=False)(call)
+
+
+dropout1d = _by_dims("dropout1d", 3)
+dropout2d = _by_dims("dropout2d", 4)
+dropout3d = _by_dims("dropout3d", 5)
+
+
+def _alpha(input: Tensor, p: float, training: bool, inplace: bool, channels: bool) -> Tensor:
+    p = _checked(p)
+    shape = input._array.shape
+    if not training or p == 0.0 or 0 in shape:
+        return input
+    if p == 1.0:
+        return input.mul_(0) if inplace else input * input.new_zeros(())
+    if channels and len(shape) < 2:
+        raise ArgumentError("Feature dropout requires at least 2 dimensions in the input; use alpha_dropout()")
+    keep = draws._coins(_channels(shape), 1.0 - p, None, input._kind) if channels else \
+        _mask(input, 1.0 - p, draws._coins)
+    scale = 1.0 / math.sqrt((_ALPHA * _ALPHA * p + 1) * (1 - p))
+    shift = (keep - 1) * (_ALPHA * scale) + _ALPHA * scale * p
+    keep = keep * scale
+    return input.mul_(keep).add_(shift) if inplace else input * keep + shift
+
+
+@composite(namespace="torch nn.functional", method=False)
+def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False, *,
+                  train: bool | None = None) -> Tensor:
+    """Dropout that keeps mean and variance of standardised inputs, for use with SELU.
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.alpha_dropout(torch.ones(3), 0.5, training=False)
+    tensor([1., 1., 1.])
+    """
+    return _alpha(input, p, training if train is None else train, inplace, False)
+
+
+@composite(namespace="torch nn.functional", method=False)
+def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False, *,
+                          train: bool | None = None) -> Tensor:
+    """`alpha_dropout` of whole channels of an input (N, C, ...).
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.feature_alpha_dropout(torch.ones(1, 2, 3), training=False).shape
+    torch.Size([1, 2, 3])
+    """
+    return _alpha(input, p, training if train is None else train, inplace, True)
+
+
+def _inplace(name: str, call: Any) -> Any:
+    def inplace(input: Tensor, p: float = 0.5, train: bool = True) -> Tensor:
+        return call(input, p, train, True)  # type: ignore[no-any-return]
+    inplace.__name__ = inplace.__qualname__ = name
+    inplace.__doc__ = f"`{name[:-1]}` in place."
+    return inplace
+
+
+dropout_ = _inplace("dropout_", dropout)
+alpha_dropout_ = _inplace("alpha_dropout_", alpha_dropout)
+
+__all__ = ["alpha_dropout", "alpha_dropout_", "dropout", "dropout1d", "dropout2d", "dropout3d", "dropout_",
+           "feature_alpha_dropout", "feature_dropout"]

@@ -1,0 +1,101 @@
+"""Tables looked up by index, and what goes with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flambeau import dtypes
+from flambeau.dispatch import composite, front, operator
+from flambeau.errors import ArgumentError, DtypeError, message
+from flambeau.tensor import Tensor
+
+
+@operator(method=False, namespace="nn.functional", vjp={
+    "weight": lambda g, indices, weight_shape, padding_idx, scale_grad_by_freq: embedding_weight_grad(
+        g, indices, weight_shape[0], padding_idx, scale_grad_by_freq)})
+def _embedding(weight: Tensor, indices: Tensor, padding_idx: int, scale_grad_by_freq: bool) -> Tensor:
+    """The rows of `weight` at `indices`."""
+    return weight.index_select(0, indices.reshape(-1)).reshape(*indices.shape, weight.shape[1])
+
+
+@operator(method=False, grad_name="EmbeddingDenseBackward0", vjp={
+    "g": lambda h, indices, padding_idx, scale_grad_by_freq: _rows_of(h, indices, padding_idx)})
+def embedding_weight_grad(g: Tensor, indices: Tensor, rows: int, padding_idx: int, scale_grad_by_freq: bool) -> Tensor:
+    """Add each row of `g` to the row of the table that it came from; none to `padding_idx`."""
+    flat, values = indices.reshape(-1), g.reshape(-1, g.shape[-1])
+    if scale_grad_by_freq:
+        counts = g.new_zeros(rows).index_add(0, flat, g.new_ones(flat.shape))
+        values = values / counts.index_select(0, flat).unsqueeze(1)
+    if padding_idx >= 0:
+        values = values * (flat != padding_idx).unsqueeze(1)
+    return g.new_zeros((rows, g.shape[-1])).index_add(0, flat, values)
+
+
+def _rows_of(h: Tensor, indices: Tensor, padding_idx: int) -> Tensor:
+    rows: Tensor = _embedding(h, indices, padding_idx, False)
+    return rows if padding_idx < 0 else rows * (indices != padding_idx).unsqueeze(-1)
+
+
+@front(_embedding)
+def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
+              norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False) -> Tensor:
+    """The rows of `weight` (rows, width) at the integers in `input` (any shape): (*input, width).
+
+    `padding_idx` is a row that gets no gradient. `max_norm` shortens longer rows in place first. IndexError for an
+    index outside the table; `sparse` is refused: gradients are dense here.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.embedding.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.embedding(torch.tensor([1, 0]), torch.tensor([[1., 2.], [3., 4.]]))
+    tensor([[3., 4.],
+            [1., 2.]])
+    """
+    if sparse:
+        raise ArgumentError("embedding: sparse gradients are not supported; use sparse=False")
+    if input.dtype not in (dtypes.int64, dtypes.int32):
+        raise DtypeError(message("embedding", "Expected tensor for argument #1 'indices' to have one of the following "
+                                 "scalar types: Long, Int", given=str(input.dtype), next_step="use input.long()"))
+    if weight.ndim != 2:
+        raise ArgumentError(f"embedding: 'weight' must be 2-D; given: {list(weight.shape)}")
+    rows = weight.shape[0]
+    if padding_idx is not None and not -rows <= padding_idx < rows:
+        raise ArgumentError(f"embedding: Padding_idx must be within num_embeddings; given: {padding_idx}, rows: {rows}")
+    padding = -1 if padding_idx is None else padding_idx % rows
+    if max_norm is not None:
+        _renormalise(input, weight, max_norm, norm_type)
+    return _embedding(weight, input, padding, bool(scale_grad_by_freq))  # type: ignore[no-any-return]
+
+
+def _renormalise(input: Tensor, weight: Tensor, max_norm: float, norm_type: float) -> None:
+    """Shorten, in place, the rows that will be looked up and are longer than `max_norm`."""
+    from flambeau.autograd.grad_mode import no_grad
+    with no_grad():
+        used = input.reshape(-1).unique()
+        rows = weight.index_select(0, used)
+        norms = rows.norm(norm_type, dim=1, keepdim=True)
+        weight.index_copy_(0, used, (norms > max_norm).where(rows * (max_norm / (norms + 1e-7)), rows))
+
+
+@composite(namespace="nn.functional", method=False)
+def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
+    """Zeros with a one at each index: int64 of shape (*tensor, classes).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.one_hot.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.one_hot(torch.tensor([2, 0]))
+    tensor([[0, 0, 1],
+            [1, 0, 0]])
+    """
+    if tensor.dtype is not dtypes.int64:
+        raise DtypeError(f"one_hot is only applicable to index tensor of type LongTensor; given: {tensor.dtype}")
+    if tensor.numel() == 0 and num_classes <= 0:
+        raise ArgumentError("Can not infer total number of classes from empty tensor.")
+    if tensor.numel() and tensor.min().item() < 0:
+        raise ArgumentError("Class values must be non-negative.")
+    highest: Any = tensor.max().item() if tensor.numel() else -1
+    count = highest + 1 if num_classes == -1 else num_classes
+    if count <= highest:
+        raise ArgumentError("Class values must be smaller than num_classes.")
+    result: Tensor = tensor.new_zeros((*tensor.shape, count))
+    return result.scatter_(-1, tensor.unsqueeze(-1), 1)

@@ -1,0 +1,260 @@
+"""Losses: how far predictions are from targets, as one number or element by element.
+
+A classifier's usual loss, the mean cross entropy of rows of logits with class indices, is one operator with one
+gradient, `cross_entropy_mean`, because it is in the inner loop of most programs; everything else is put together from
+operators. Losses of elements are in `loss_elements`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flambeau import dispatch, dtypes
+from flambeau.errors import ArgumentValueError, DimensionError, DtypeError, ShapeError
+from flambeau.ops import _faces
+from flambeau.ops._losses import REDUCTIONS, checked_reduction, reduced
+from flambeau.ops.softmax import _log_softmax_backward_data, log_softmax
+from flambeau.shapes import Shape
+from flambeau.tensor import Tensor
+
+NONE, MEAN, SUM = REDUCTIONS
+
+
+def _check_classes(input: Tensor, target: Tensor, ignore_index: int) -> None:
+    """Refuse class indices outside the range; IndexError as PyTorch."""
+    classes = input._array.shape[1 if len(input._array.shape) > 1 else 0]
+    wrong = (target != ignore_index) & ((target < 0) | (target >= classes))
+    if bool(wrong.any()):
+        first = int(target.masked_select(wrong)[0].item())
+        raise DimensionError(f"Target {first} is out of bounds: classes are 0 to {classes - 1}, or {ignore_index} for "
+                             "elements to ignore")
+
+
+# ---------------------------------------------------------------------------------------------- the usual case
+def _cross_entropy_shape(input: Tensor, target: Tensor, ignore_index: int) -> Shape:
+    _check_classes(input, target, ignore_index)
+    return ()
+
+
+@dispatch.operator(method=False)
+def _cross_entropy_mean_backward(grad: Tensor, logs: Tensor, target: Tensor, ignore_index: int) -> Tensor:
+    """(softmax - one_hot) * grad / rows, from the logarithm of softmax; ignored rows get nothing."""
+    kept = target != ignore_index
+    places = target.masked_fill(~kept, 0).unsqueeze(1)
+    one_hot = logs.detach().new_zeros(logs._array.shape).scatter(1, places, 1.0)
+    scale = grad / kept.sum()
+    return (logs.exp() - one_hot) * kept.unsqueeze(1).to(logs._kind.dtype) * scale  # type: ignore[no-any-return]
+
+
+def _cross_entropy_gradient(g: Any, logs: Tensor, target: Tensor, ignore_index: int) -> Any:
+    through_loss = None if g[0] is None else _cross_entropy_mean_backward(g[0], logs, target, ignore_index)
+    if g[1] is None:
+        return through_loss
+    through_logs = _log_softmax_backward_data(g[1], logs, 1)   # higher derivatives come this way
+    return through_logs if through_loss is None else through_loss + through_logs
+
+
+def _samples_cross_entropy(make: Any) -> Any:
+    yield (make(3, 4), make(3, low=0, high=4).to(dtypes.int64), -100), {}
+
+
+@dispatch.operator(outputs=("loss", "logs"), method=False, grad_name="NllLossBackward0",
+                   shape_rule=_cross_entropy_shape, samples=_samples_cross_entropy, vjp={
+    "input": lambda g, logs, target, ignore_index: _cross_entropy_gradient(g, logs, target, ignore_index)})
+def _cross_entropy_mean(input: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
+    """The mean of -log_softmax at the target's classes, for (rows, classes) and (rows,); and log_softmax itself."""
+    logs = log_softmax(input, 1)
+    return nll_loss(logs, target, ignore_index=ignore_index), logs
+
+
+# ---------------------------------------------------------------------------------------------- class indices
+@dispatch.operator(method=False)
+def _nll_loss_backward(grad: Tensor, target: Tensor, weight: Tensor | None, reduction: str, ignore_index: int,
+                       shape: Shape) -> Tensor:
+    """The gradient of nll_loss: minus the weights, at the target's places."""
+    factors = _class_weights(target, weight, ignore_index, grad._kind.dtype)
+    if reduction == MEAN:
+        factors = factors / factors.sum()
+    places = target.masked_fill(target == ignore_index, 0).unsqueeze(1)
+    return grad.new_zeros(shape).scatter(1, places, -(factors * grad).unsqueeze(1))  # type: ignore[no-any-return]
+
+
+def _class_weights(target: Tensor, weight: Tensor | None, ignore_index: int, kind: dtypes.dtype) -> Tensor:
+    """The weight of each element by its class; 0 for those to ignore."""
+    kept = target != ignore_index
+    if weight is None:
+        return kept.to(kind)  # type: ignore[no-any-return]
+    flat = target.masked_fill(~kept, 0).reshape(-1)
+    return weight.index_select(0, flat).reshape(target._array.shape) * kept.to(weight._kind.dtype)  # type: ignore[no-any-return]
+
+
+def _nll_name(node: Any) -> str:
+    edge = node.edges[0]
+    shape = None if edge is None else edge[0].shape
+    wide = isinstance(shape, tuple) and len(shape) > 2 and isinstance(shape[0], int)
+    return "NllLoss2DBackward0" if wide or len(node.shape) > 1 else "NllLossBackward0"
+
+
+def _nll_shape(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, ignore_index: int) -> Shape:
+    _check_classes(input, target, ignore_index)
+    return tuple(target._array.shape) if reduction == NONE else ()
+
+
+def _samples_nll(make: Any) -> Any:
+    yield (make(3, 4), make(3, low=0, high=4).to(dtypes.int64), None, "mean", -100), {}
+    yield (make(3, 4, 2), make(3, 2, low=0, high=4).to(dtypes.int64), make(4), "none", -100), {}
+
+
+@dispatch.operator(namespace="nn.functional", method=False, grad_name=_nll_name, shape_rule=_nll_shape,
+                   samples=_samples_nll, vjp={
+    "input": lambda g, target, weight, reduction, ignore_index, input_shape:
+        _nll_loss_backward(g, target, weight, reduction, ignore_index, input_shape)})
+def _nll_loss(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, ignore_index: int) -> Tensor:
+    """Minus the input at the target's classes (dimension 1), weighted by class."""
+    _check_classes(input, target, ignore_index)
+    factors = _class_weights(target, weight, ignore_index, input._kind.dtype)
+    places = target.masked_fill(target == ignore_index, 0).unsqueeze(1)
+    picked = input.gather(1, places).squeeze(1).masked_fill(target == ignore_index, 0)
+    losses = -picked * factors
+    if reduction == MEAN:
+        return losses.sum() / factors.sum()  # type: ignore[no-any-return]
+    return losses.sum() if reduction == SUM else losses  # type: ignore[no-any-return]
+
+
+def _check_target(op: str, input: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Class indices as int64 that fit the input, both with a batch dimension."""
+    for name, each in (("input", input), ("target", target)):
+        _faces.as_tensor_argument(op, name, each)
+    a, b = input._array.shape, target._array.shape
+    if not a:
+        raise ShapeError(f"{op}: input must have at least one dimension, the classes; given: a number")
+    if target._kind.dtype not in (dtypes.int64, dtypes.uint8):
+        raise DtypeError(f"{op}: expected scalar type Long but found {_faces.scalar_name(target._kind.dtype)}; class "
+                         "indices are int64")
+    if len(a) == 1 and not b:
+        input, target = input.unsqueeze(0), target.unsqueeze(0)
+    elif a[:1] != b[:1]:
+        raise ArgumentValueError(f"Expected input batch_size ({a[0]}) to match target batch_size "
+                                 f"({b[0] if b else 1}); {op}")
+    elif a[2:] != b[1:]:
+        raise ShapeError(f"{op}: Expected target size {[a[0], *a[2:]]}, got {list(b)}")
+    if weight is not None and weight._array.shape != (input._array.shape[1],):
+        raise ShapeError(f"{op}: weight tensor should be defined either for all {input._array.shape[1]} classes or no "
+                         f"classes but got weight tensor of shape: {list(weight._array.shape)}")
+    return input, target if target._kind.dtype is dtypes.int64 else target.to(dtypes.int64)
+
+
+@dispatch.front(_nll_loss)
+def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None,
+             ignore_index: int = -100, reduce: Any = None, reduction: str = "mean") -> Tensor:
+    """Minus the log-probability of each element's class: input (N, C, ...) with int64 classes (N, ...).
+
+    `weight` weighs classes, elements of class `ignore_index` do not count; the mean is over weights. IndexError for
+    a class outside the range.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.nll_loss.html
+
+    >>> import flambeau as torch
+    >>> logs = torch.tensor([[-0.5, -1.0]])
+    >>> torch.nn.functional.nll_loss(logs, torch.tensor([1]))
+    tensor(1.)
+    """
+    reduction = checked_reduction("nll_loss", reduction, size_average, reduce)
+    single = input.dim() == 1
+    input, target = _check_target("nll_loss", input, target, weight)
+    result = _nll_loss(input, target, weight, reduction, ignore_index)
+    return result.squeeze(0) if single and reduction == NONE else result  # type: ignore[no-any-return]
+
+
+# ---------------------------------------------------------------------------------------------- logits
+@dispatch.composite(namespace="nn.functional", method=False)
+def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None,
+                  ignore_index: int = -100, reduce: Any = None, reduction: str = "mean",
+                  label_smoothing: float = 0.0) -> Tensor:
+    """Cross entropy of logits (N, C, ...) with class indices (N, ...) or with probabilities of the logits' shape.
+
+    `weight` weighs classes, elements of class `ignore_index` do not count, and `label_smoothing` mixes the target with
+    the uniform distribution. IndexError for a class outside the range.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.cross_entropy.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.cross_entropy(torch.tensor([[0., 0.]]), torch.tensor([1]))
+    tensor(0.6931)
+    """
+    if size_average is not None or reduce is not None or reduction != "mean":
+        reduction = checked_reduction("cross_entropy", reduction, size_average, reduce)
+    if not isinstance(input, Tensor) or not isinstance(target, Tensor):
+        _check_target("cross_entropy", input, target, weight)
+    shape = input._array.shape
+    if (reduction == MEAN and weight is None and len(shape) == 2 and target._array.shape == shape[:1]
+            and label_smoothing == 0 and target._kind.dtype is dtypes.int64 and input._kind.dtype.is_floating_point
+            and shape[1]):
+        return _cross_entropy_mean(input, target, ignore_index)[0]  # type: ignore[no-any-return]
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise ArgumentValueError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
+    if shape == target._array.shape and target._kind.dtype.is_floating_point:
+        return _of_probabilities(input, target, weight, reduction, label_smoothing)
+    logs = log_softmax(input, 0 if len(shape) == 1 else 1)
+    plain = nll_loss(logs, target, weight, None, ignore_index, None, reduction)
+    if not label_smoothing:
+        return plain  # type: ignore[no-any-return]
+    return _smoothed(logs, plain, target, weight, reduction, ignore_index, label_smoothing)
+
+
+def _smoothed(logs: Tensor, plain: Tensor, target: Tensor, weight: Tensor | None, reduction: str, ignore_index: int,
+              smoothing: float) -> Tensor:
+    """Mix the loss of the targets with that of the uniform distribution over classes."""
+    dim = 0 if logs.dim() == 1 else 1
+    classes = logs._array.shape[dim]
+    uniform = -(logs if weight is None else logs * _along(weight, logs.dim(), dim)).sum(dim)
+    uniform = uniform.masked_fill(target == ignore_index, 0)
+    if reduction == MEAN:
+        total = _class_weights(target.to(dtypes.int64), weight, ignore_index, logs._kind.dtype).sum()
+        uniform = uniform.sum() / total
+    elif reduction == SUM:
+        uniform = uniform.sum()
+    return plain * (1 - smoothing) + uniform * (smoothing / classes)  # type: ignore[no-any-return]
+
+
+def _along(weight: Tensor, ndim: int, dim: int) -> Tensor:
+    return weight.reshape((1,) * dim + (-1,) + (1,) * (ndim - dim - 1))  # type: ignore[no-any-return]
+
+
+def _of_probabilities(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str,
+                      smoothing: float) -> Tensor:
+    """Cross entropy with a distribution over the classes for each element."""
+    dim = 0 if input.dim() == 1 else 1
+    classes = input._array.shape[dim]
+    if smoothing:
+        target = target * (1 - smoothing) + smoothing / classes
+    terms = log_softmax(input, dim) * target
+    if weight is not None:
+        terms = terms * _along(weight, input.dim(), dim)
+    if reduction == MEAN:
+        return -terms.sum() / (input.numel() // classes)  # type: ignore[no-any-return]
+    return -terms.sum() if reduction == SUM else -terms.sum(dim)  # type: ignore[no-any-return]
+
+
+@dispatch.composite(namespace="nn.functional", method=False)
+def kl_div(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+           log_target: bool = False) -> Tensor:
+    """target * (log(target) - input), element by element: the input, and the target if `log_target`, are logarithms.
+
+    `reduction` may also be "batchmean": the sum divided by the size of the batch.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.kl_div.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.kl_div(torch.tensor([[0.5, 0.5]]).log(), torch.tensor([[0.5, 0.5]]), reduction="batchmean")
+    tensor(0.)
+    """
+    batchmean = reduction == "batchmean"
+    reduction = checked_reduction("kl_div", SUM if batchmean else reduction, size_average, reduce)
+    if log_target:
+        terms = target.exp() * (target - input)
+    else:
+        terms = (target * target.masked_fill(target <= 0, 1).log()).masked_fill(target <= 0, 0) - target * input
+    result = reduced(terms, reduction)
+    return result / input._array.shape[0] if batchmean and input.dim() else result  # type: ignore[no-any-return]
+
+
+__all__ = [name for name, value in list(globals().items())
+           if hasattr(value, "op") and value.op.namespace == "torch" and not name.startswith("_")]

@@ -1,0 +1,306 @@
+"""Pooling over windows of one to three dimensions."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import Any
+
+from flambeau import shapes
+from flambeau.dispatch import composite, operator
+from flambeau.errors import ArgumentError, ShapeError, message
+from flambeau.shapes import Shape
+from flambeau.tensor import Tensor
+
+
+def _pooled(spatial: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape, ceil_mode: bool) -> Shape:
+    """How many windows there are per dimension; with `ceil_mode` also those that begin inside but end outside."""
+    result = []
+    for size, width, jump, border, step in zip(spatial, kernel, stride, padding, dilation, strict=True):
+        room = size + 2 * border - step * (width - 1) - 1
+        count = (-(-room // jump) if ceil_mode else room // jump) + 1
+        if ceil_mode and (count - 1) * jump >= size + border:
+            count -= 1
+        result.append(count)
+    return tuple(result)
+
+
+def _arguments(op: str, ndim: int, input: Tensor, kernel: Any, stride: Any, padding: Any, dilation: Any,
+               ceil_mode: bool) -> tuple[Tensor, Shape, Shape, Shape, Shape, Shape]:
+    """Canonical arguments, and the output's spatial shape; an unbatched input gets a batch of one."""
+    kernels = shapes.pair(kernel, ndim, "kernel_size", op)
+    strides = kernels if stride is None or stride == [] else shapes.pair(stride, ndim, "stride", op)
+    borders, steps = shapes.pair(padding, ndim, "padding", op), shapes.pair(dilation, ndim, "dilation", op)
+    if input.ndim not in (ndim + 1, ndim + 2):
+        raise ShapeError(message(op, f"Expected {ndim + 1}D or {ndim + 2}D (batch mode) tensor",
+                                 given=f"input of size {list(input.shape)}"))
+    if min(kernels) <= 0 or min(strides) <= 0 or min(steps) <= 0:
+        raise ArgumentError(f"{op}: kernel size, stride and dilation should be greater than zero; given: {kernels}, "
+                            f"{strides}, {steps}")
+    if any(2 * border > (width - 1) * step + 1 for border, width, step in zip(borders, kernels, steps, strict=True)):
+        raise ArgumentError(f"{op}: pad should be at most half of effective kernel size; given: pad={borders}, "
+                            f"kernel_size={kernels}, dilation={steps}")
+    if input.ndim == ndim + 1:
+        input = input.unsqueeze(0)
+    out = _pooled(input.shape[2:], kernels, strides, borders, steps, ceil_mode)
+    if min(out) < 1 or 0 in input.shape[1:]:
+        raise ShapeError(f"{op}: Given input size: {list(input.shape[1:])}. Calculated output size: {list(out)}. "
+                         "Output size is too small")
+    return input, kernels, strides, borders, steps, out
+
+
+# ---------------------------------------------------------------------------------------------- maxima
+@operator(method=False, outputs=("values", "indices"), vjp={
+    "input": lambda gs, indices, input_shape: pool_scatter(gs[0], indices, input_shape[2:])},
+    grad_name=lambda node: f"MaxPool{len(node.shape[0]) - 2}DWithIndicesBackward0")
+def max_pool(input: Tensor, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape,
+             out: Shape) -> tuple[Tensor, Tensor]:
+    """(largest value per window, its position in the flattened spatial dimensions)."""
+    lowest = float("-inf") if input.is_floating_point() else -(1 << 8 * input.itemsize - 1)
+    spatial = input.shape[2:]
+    needed = [max(size + 2 * border, jump * (count - 1) + step * (width - 1) + 1) for size, border, jump, count, step,
+              width in zip(spatial, padding, stride, out, dilation, kernel, strict=True)]
+    inside = (..., *(slice(border, border + size) for size, border in zip(spatial, padding, strict=True)))
+    bordered = input.new_full((*input.shape[:2], *needed), lowest)
+    bordered[inside] = input
+    places = input.new_zeros(tuple(needed), dtype=_int64())
+    places[inside[1:]] = _int64_arange(math.prod(spatial), input).reshape(spatial)
+    values: Tensor | None = None
+    for offset in product(*map(range, kernel)):
+        at = (..., *(slice(first * step, first * step + jump * (count - 1) + 1, jump) for first, step, jump, count
+                     in zip(offset, dilation, stride, out, strict=True)))
+        candidate, where = bordered[at], places[at].expand(*input.shape[:2], *out)
+        if values is None:
+            values, indices = candidate, where
+            continue
+        better = (candidate > values) | (candidate != candidate)
+        values, indices = better.where(candidate, values), better.where(where, indices)
+    assert values is not None
+    return values.clone(), indices.clone()
+
+
+def _int64() -> Any:
+    from flambeau.dtypes import int64
+    return int64
+
+
+def _int64_arange(count: int, like: Tensor) -> Tensor:
+    from flambeau.ops import creation
+    return creation.arange(count, device=like.device)  # type: ignore[no-any-return]
+
+
+@operator(method=False, vjp={"g": lambda h, indices: pool_gather(h, indices)})
+def pool_scatter(g: Tensor, indices: Tensor, spatial: Shape) -> Tensor:
+    """Add each element of `g` at its position in a plane of zeros."""
+    flat = g.new_zeros((*g.shape[:2], math.prod(spatial)))
+    flat = flat.scatter_add(2, indices.flatten(2), g.flatten(2))
+    return flat.reshape(*g.shape[:2], *spatial)
+
+
+@operator(method=False, vjp={"input": lambda g, indices, input_shape: pool_scatter(g, indices, input_shape[2:])})
+def pool_gather(input: Tensor, indices: Tensor) -> Tensor:
+    """The elements of each plane at the given positions."""
+    return input.flatten(2).gather(2, indices.flatten(2)).reshape(indices.shape)
+
+
+def _max_pool(op: str, ndim: int, input: Tensor, kernel_size: Any, stride: Any, padding: Any, dilation: Any,
+              ceil_mode: bool, return_indices: bool) -> Any:
+    batch, *arguments = _arguments(op, ndim, input, kernel_size, stride, padding, dilation, ceil_mode)
+    values, indices = max_pool(batch, *arguments)
+    if batch is not input:
+        values, indices = values.squeeze(0), indices.squeeze(0)
+    return (values, indices) if return_indices else values
+
+
+@composite(namespace="nn.functional", method=False)
+def max_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+               ceil_mode: bool = False, return_indices: bool = False) -> Any:
+    """The largest element per window of (N, C, L) or (C, L); with `return_indices`, also where it was.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.max_pool1d.html
+    """
+    return _max_pool("max_pool1d", 1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+@composite(namespace="nn.functional", method=False)
+def max_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+               ceil_mode: bool = False, return_indices: bool = False) -> Any:
+    """The largest element per window of (N, C, H, W) or (C, H, W); with `return_indices`, also where it was.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.max_pool2d.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.max_pool2d(torch.arange(16.).reshape(1, 4, 4), 2)
+    tensor([[[ 5.,  7.],
+             [13., 15.]]])
+    """
+    return _max_pool("max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+@composite(namespace="nn.functional", method=False)
+def max_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+               ceil_mode: bool = False, return_indices: bool = False) -> Any:
+    """The largest element per window of (N, C, D, H, W) or (C, D, H, W); with `return_indices`, also where it was.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.max_pool3d.html
+    """
+    return _max_pool("max_pool3d", 3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
+
+
+# ---------------------------------------------------------------------------------------------- means
+@operator(method=False, grad_name=lambda node: f"AvgPool{len(node.shape) - 2}DBackward0", vjp={
+    "input": lambda g, input_shape, kernel, stride, padding, count_include_pad, divisor: avg_pool_input_grad(
+        g, input_shape[2:], kernel, stride, padding, count_include_pad, divisor)})
+def avg_pool(input: Tensor, kernel: Shape, stride: Shape, padding: Shape, out: Shape, count_include_pad: bool,
+             divisor: int | None) -> Tensor:
+    """Means over windows; the border counts as zeros, or not at all."""
+    spatial = input.shape[2:]
+    needed = [max(size + 2 * border, jump * (count - 1) + width) for size, border, jump, count, width
+              in zip(spatial, padding, stride, out, kernel, strict=True)]
+    bordered = input.new_zeros((*input.shape[:2], *needed))
+    bordered[(..., *(slice(border, border + size) for size, border in zip(spatial, padding, strict=True)))] = input
+    total: Any = 0
+    for offset in product(*map(range, kernel)):
+        total = total + bordered[(..., *(slice(first, first + jump * (count - 1) + 1, jump) for first, jump, count
+                                         in zip(offset, stride, out, strict=True)))]
+    return total / _counts(input, spatial, kernel, stride, padding, out, count_include_pad, divisor)  # type: ignore[no-any-return]
+
+
+def _counts(like: Tensor, spatial: Shape, kernel: Shape, stride: Shape, padding: Shape, out: Shape,
+            count_include_pad: bool, divisor: int | None) -> Any:
+    """How many elements each window has: a number, or a tensor that broadcasts over the output."""
+    if divisor is not None:
+        return divisor
+    total: Any = 1
+    for axis, (size, width, jump, border, count) in enumerate(
+            zip(spatial, kernel, stride, padding, out, strict=True)):
+        ends = [min(at * jump - border + width, size + border) for at in range(count)]
+        begins = [at * jump - border for at in range(count)]
+        if not count_include_pad:
+            begins, ends = [max(each, 0) for each in begins], [min(each, size) for each in ends]
+        along = [-1 if index == axis else 1 for index in range(len(out))]
+        total = like.new_tensor([end - begin for begin, end in zip(begins, ends, strict=True)]).reshape(along) * total
+    return total
+
+
+@operator(method=False, vjp={
+    "g": lambda h, g_shape, kernel, stride, padding, count_include_pad, divisor: avg_pool(
+        h, kernel, stride, padding, g_shape[2:], count_include_pad, divisor)})
+def avg_pool_input_grad(g: Tensor, spatial: Shape, kernel: Shape, stride: Shape, padding: Shape,
+                        count_include_pad: bool, divisor: int | None) -> Tensor:
+    """Spread each output's gradient over its window."""
+    out = g.shape[2:]
+    shares = g / _counts(g, spatial, kernel, stride, padding, out, count_include_pad, divisor)
+    needed = [max(size + 2 * border, jump * (count - 1) + width) for size, border, jump, count, width
+              in zip(spatial, padding, stride, out, kernel, strict=True)]
+    result = g.new_zeros((*g.shape[:2], *needed))
+    for offset in product(*map(range, kernel)):
+        result[(..., *(slice(first, first + jump * (count - 1) + 1, jump) for first, jump, count
+                       in zip(offset, stride, out, strict=True)))] += shares
+    inside = (slice(border, border + size) for size, border in zip(spatial, padding, strict=True))
+    return result[(..., *inside)].contiguous()
+
+
+def _avg_pool(op: str, ndim: int, input: Tensor, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool,
+              count_include_pad: bool, divisor: int | None) -> Tensor:
+    batch, kernel, strides, borders, _, out = _arguments(op, ndim, input, kernel_size, stride, padding, 1, ceil_mode)
+    if divisor == 0:
+        raise ArgumentError(f"{op}: divisor must be not zero")
+    result: Tensor = avg_pool(batch, kernel, strides, borders, out, bool(count_include_pad), divisor)
+    return result if batch is input else result.squeeze(0)
+
+
+@composite(namespace="nn.functional", method=False)
+def avg_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+               count_include_pad: bool = True) -> Tensor:
+    """The mean of each window of (N, C, L) or (C, L).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.avg_pool1d.html
+    """
+    return _avg_pool("avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
+
+
+@composite(namespace="nn.functional", method=False)
+def avg_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+               count_include_pad: bool = True, divisor_override: int | None = None) -> Tensor:
+    """The mean of each window of (N, C, H, W) or (C, H, W).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.avg_pool2d.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.avg_pool2d(torch.arange(16.).reshape(1, 4, 4), 2)
+    tensor([[[ 2.5000,  4.5000],
+             [10.5000, 12.5000]]])
+    """
+    return _avg_pool("avg_pool2d", 2, input, kernel_size, stride, padding, ceil_mode, count_include_pad,
+                     divisor_override)
+
+
+@composite(namespace="nn.functional", method=False)
+def avg_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+               count_include_pad: bool = True, divisor_override: int | None = None) -> Tensor:
+    """The mean of each window of (N, C, D, H, W) or (C, D, H, W).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.avg_pool3d.html
+    """
+    return _avg_pool("avg_pool3d", 3, input, kernel_size, stride, padding, ceil_mode, count_include_pad,
+                     divisor_override)
+
+
+# ---------------------------------------------------------------------------------------------- adaptive
+def _adaptive_avg_pool(op: str, ndim: int, input: Tensor, output_size: Any) -> Tensor:
+    """Means over bins of nearly equal size: equal bins are plain windows, others a product with a sparse matrix."""
+    if input.ndim not in (ndim + 1, ndim + 2):
+        raise ShapeError(message(op, f"Expected {ndim + 1}D or {ndim + 2}D tensor",
+                                 given=f"input of size {list(input.shape)}"))
+    spatial = tuple(input.shape[-ndim:])
+    given = (output_size,) * ndim if isinstance(output_size, int) else tuple(output_size)
+    if len(given) != ndim:
+        raise ArgumentError(f"{op}: output_size must have {ndim} elements; given: {list(given)}")
+    wanted = tuple([size if each is None else each for size, each in zip(spatial, given, strict=True)])
+    if min(spatial) == 0 or 0 in input.shape[-ndim - 1:]:
+        raise ShapeError(f"{op}: Expected input to have non-zero size for non-batch dimensions, but input has sizes "
+                         f"{list(input.shape)}")
+    if all(out and size % out == 0 for size, out in zip(spatial, wanted, strict=True)):
+        width = tuple([size // out for size, out in zip(spatial, wanted, strict=True)])
+        return _avg_pool(op, ndim, input, width, width, 0, False, True, None)
+    for axis, (size, out) in enumerate(zip(spatial, wanted, strict=True)):
+        rows = []
+        for index in range(out):
+            begin, end = index * size // out, -(-(index + 1) * size // out)
+            rows.append([1 / (end - begin) if begin <= at < end else 0.0 for at in range(size)])
+        matrix = input.new_tensor(rows).reshape(out, size)
+        dim = axis - ndim
+        input = (input.transpose(dim, -1) @ matrix.t()).transpose(dim, -1)
+    return input.contiguous()
+
+
+@composite(namespace="nn.functional", method=False)
+def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
+    """Means over `output_size` bins of (N, C, L) or (C, L).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.adaptive_avg_pool1d.html
+    """
+    return _adaptive_avg_pool("adaptive_avg_pool1d", 1, input, output_size)
+
+
+@composite(namespace="nn.functional", method=False)
+def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
+    """Means over bins of (N, C, H, W) or (C, H, W), so many that the output has `output_size`; None keeps a size.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.adaptive_avg_pool2d.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.adaptive_avg_pool2d(torch.arange(12.).reshape(1, 3, 4), (1, 2))
+    tensor([[[4.5000, 6.5000]]])
+    """
+    return _adaptive_avg_pool("adaptive_avg_pool2d", 2, input, output_size)
+
+
+@composite(namespace="nn.functional", method=False)
+def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
+    """Means over bins of (N, C, D, H, W) or (C, D, H, W).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.adaptive_avg_pool3d.html
+    """
+    return _adaptive_avg_pool("adaptive_avg_pool3d", 3, input, output_size)

@@ -1,0 +1,117 @@
+"""What several families of pointwise operators share: dtype rules, gradient helpers, and naming of graph nodes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from flambeau import dtypes
+from flambeau.dtypes import BOOL, COMPLEX, FLOAT, INTEGER, dtype
+from flambeau.errors import ArgumentError, DtypeError, message
+from flambeau.graph import Node
+from flambeau.registry import ARGUMENT
+from flambeau.tensor import Tensor
+
+Function = Callable[..., Any]
+
+NOT_BOOL, NOT_COMPLEX = (BOOL,), (COMPLEX,)
+FLOATS_ONLY = (BOOL, INTEGER, COMPLEX)
+INEXACT_ONLY = (BOOL, INTEGER)
+INTEGRAL_ONLY = (FLOAT, COMPLEX)
+REAL_NUMBERS = (BOOL, COMPLEX)
+
+
+def inplace_front(core: Function) -> Callable[[Function], Function]:
+    """Make the decorated function the in-place form of a record whose canonical arguments are not what people write."""
+    def decorate(function: Function) -> Function:
+        core.op.inplace_call = function  # type: ignore[attr-defined] - the record that a decorator left there
+        return function
+    return decorate
+
+
+def inplace(core: Function) -> Function:
+    """The in-place form of a record."""
+    return core.op.inplace_call  # type: ignore[attr-defined,no-any-return]
+
+
+# ---------------------------------------------------------------------------------------------- dtype rules
+def refusing_bool(problem: str) -> Callable[[dtype], tuple[dtype, dtype]]:
+    """The rule of arithmetic, except that bool operands are an error with its own explanation."""
+    def promote(common: dtype) -> tuple[dtype, dtype]:
+        if common.category == BOOL:
+            raise DtypeError(problem)
+        return common, common
+    return promote
+
+
+def to_bool(common: dtype) -> tuple[dtype, dtype]:
+    """Operands have the common dtype, the result is bool."""
+    return common, dtypes.bool_
+
+
+def to_complex(common: dtype) -> tuple[dtype, dtype]:
+    """Real operands give a complex result of their precision."""
+    return common, common.to_complex()
+
+
+def integers_to_int64(common: dtype) -> tuple[dtype, dtype]:
+    """Arithmetic in which bools count as int64."""
+    common = dtypes.int64 if common.category == BOOL else common
+    return common, common
+
+
+def dtype_of(operand: Any) -> dtype:
+    """The dtype of a tensor or a Python number."""
+    return operand._kind.dtype if isinstance(operand, Tensor) else dtypes.of_python(type(operand))
+
+
+def common_of(*operands: Any) -> dtype:
+    """The dtype that tensors and Python numbers promote to."""
+    dims = [each._kind.dtype for each in operands if isinstance(each, Tensor) and each._array.shape]
+    zeros = [each._kind.dtype for each in operands if isinstance(each, Tensor) and not each._array.shape]
+    numbers = [dtypes.of_python(type(each)) for each in operands if not isinstance(each, Tensor)]
+    return dtypes.result_type_of(dims, zeros, numbers)
+
+
+def check_alpha(op: str, alpha: Any, common: dtype) -> None:
+    """Refuse a factor whose category is above that of the result."""
+    if common.category != BOOL and isinstance(alpha, bool):
+        raise ArgumentError(message(op, "Boolean alpha only supported for Boolean results.", given=str(common),
+                                    next_step="pass a number"))
+    if common.category < FLOAT and isinstance(alpha, (float, complex)):
+        raise ArgumentError(message(op, "For integral input tensors, argument alpha must not be a floating point "
+                                    "number.", given=f"alpha={alpha!r}", next_step="convert the tensors to a float "
+                                    "dtype, or pass an integer"))
+    if common.category < COMPLEX and isinstance(alpha, complex):
+        raise ArgumentError(message(op, "For non-complex input tensors, argument alpha must not be a complex number.",
+                                    given=f"alpha={alpha!r}"))
+
+
+# ---------------------------------------------------------------------------------------------- gradients
+def conj(value: Any) -> Any:
+    """The complex conjugate of a tensor or number; real tensors pay one test."""
+    if isinstance(value, Tensor):
+        return value.conj() if value._kind.dtype.is_complex else value
+    return value.conjugate()
+
+
+def zeros(g: Tensor) -> Tensor:
+    """The gradient of a function that is constant almost everywhere."""
+    return g.new_zeros(g._array.shape)  # type: ignore[attr-defined,no-any-return] - a method of the creation operators
+
+
+def by_operand(position: int, number: str, tensor: str) -> Callable[[Node], str]:
+    """A node's name that tells whether one operand was a Python number or a tensor."""
+    def name(node: Node) -> str:
+        for index, (kind, where) in enumerate(node.plan.sources):
+            if kind == ARGUMENT and where == position and node.saved:
+                return tensor if isinstance(node.saved[index], Tensor) else number
+        edges = node.edges
+        return tensor if position < len(edges) and edges[position] is not None else number
+    return name
+
+
+def public(names: Mapping[str, Any]) -> list[str]:
+    """What a module of operators exports: the names of its operators, without imported ones that it merely uses."""
+    return [name for name, member in names.items() if not name.startswith("_")
+            and hasattr(member, "op") and getattr(member, "__module__", "") == names["__name__"]]

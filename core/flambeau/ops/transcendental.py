@@ -1,0 +1,311 @@
+"""Exponentials, logarithms, trigonometry and rounding.
+
+Where C's library has a function of the name, it is a primitive of the expressions; what a backend need not have a
+kernel for has a body that says how to do without.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from flambeau.dispatch import alias, binary, front, int_to_float, unary
+from flambeau.dtypes import BOOL, COMPLEX
+from flambeau.ir import expr as ir
+from flambeau.ops import rules
+from flambeau.ops.elementwise import fmod
+from flambeau.ops.selection import where
+from flambeau.tensor import Tensor
+
+_LN2, _LN10 = math.log(2), math.log(10)
+conj = rules.conj
+
+
+# ---------------------------------------------------------------------------------------------- exponentials
+@unary(promote=int_to_float, vjp={"input": lambda g, result: g * conj(result)}, expr=ir.exp)
+def exp(input: Tensor) -> Tensor:
+    """e to the power of each element.
+
+    >>> import flambeau as torch
+    >>> torch.exp(torch.tensor([0., 1.]))
+    tensor([1.0000, 2.7183])
+    """
+
+
+@unary(promote=int_to_float, vjp={"input": lambda g, result: g * conj(result) * _LN2}, expr=ir.exp2)
+def exp2(input: Tensor) -> Tensor:
+    """2 to the power of each element."""
+    return exp(input * _LN2)
+
+
+@unary(promote=int_to_float, vjp={"input": lambda g, result: g * conj(result + 1)}, expr=ir.expm1)
+def expm1(input: Tensor) -> Tensor:
+    """`exp(x) - 1` without loss of accuracy near 0."""
+
+
+@unary(promote=int_to_float, vjp={"input": lambda g, input: g / conj(input)}, expr=ir.log, domain=(0.1, 9))
+def log(input: Tensor) -> Tensor:
+    """The natural logarithm; -inf for 0, nan for negative elements.
+
+    >>> import flambeau as torch
+    >>> torch.log(torch.tensor([1., 2.]))
+    tensor([0.0000, 0.6931])
+    """
+
+
+@unary(promote=int_to_float, vjp={"input": lambda g, input: g / conj(input * _LN2)}, expr=ir.log2, domain=(0.1, 9))
+def log2(input: Tensor) -> Tensor:
+    """The logarithm to base 2."""
+    return log(input) / _LN2  # type: ignore[operator,no-any-return]
+
+
+@unary(promote=int_to_float, vjp={"input": lambda g, input: g / conj(input * _LN10)}, expr=ir.log10, domain=(0.1, 9))
+def log10(input: Tensor) -> Tensor:
+    """The logarithm to base 10."""
+    return log(input) / _LN10  # type: ignore[operator,no-any-return]
+
+
+@unary(promote=int_to_float, vjp={"input": lambda g, input: g / conj(input + 1)}, expr=ir.log1p, domain=(-0.9, 4))
+def log1p(input: Tensor) -> Tensor:
+    """`log(1 + x)` without loss of accuracy near 0."""
+
+
+# ---------------------------------------------------------------------------------------------- trigonometry
+@unary(promote=int_to_float, vjp={"input": lambda g, input: g * conj(input.cos())}, expr=ir.sin)
+def sin(input: Tensor) -> Tensor:
+    """The sine of angles in radians.
+
+    >>> import flambeau as torch
+    >>> torch.sin(torch.tensor([0., 1.]))
+    tensor([0.0000, 0.8415])
+    """
+
+
+@unary(promote=int_to_float, vjp={"input": lambda g, input: -g * conj(input.sin())}, expr=ir.cos)
+def cos(input: Tensor) -> Tensor:
+    """The cosine of angles in radians."""
+
+
+@unary(promote=int_to_float, vjp={"input": lambda g, result: g * conj(result * result + 1)}, expr=ir.tan,
+       domain=(-1.3, 1.3))
+def tan(input: Tensor) -> Tensor:
+    """The tangent of angles in radians."""
+    return sin(input) / cos(input)  # type: ignore[operator,no-any-return]
+
+
+@unary(promote=int_to_float, vjp={"input": lambda g, input: g * conj((1 - input * input).rsqrt())}, expr=ir.asin,
+       domain=(-0.9, 0.9))
+def asin(input: Tensor) -> Tensor:
+    """The angle in radians whose sine is given; nan outside of [-1, 1]."""
+    return atan2(input, ((1 - input) * (1 + input)).sqrt())  # type: ignore[operator]
+
+
+@unary(promote=int_to_float, vjp={"input": lambda g, input: -g * conj((1 - input * input).rsqrt())}, expr=ir.acos,
+       domain=(-0.9, 0.9))
+def acos(input: Tensor) -> Tensor:
+    """The angle in radians whose cosine is given; nan outside of [-1, 1]."""
+    return atan2(((1 - input) * (1 + input)).sqrt(), input)  # type: ignore[operator]
+
+
+@unary(promote=int_to_float, vjp={"input": lambda g, input: g / conj(input * input + 1)}, expr=ir.atan)
+def atan(input: Tensor) -> Tensor:
+    """The angle in radians whose tangent is given."""
+    return atan2(input, input * 0 + 1)
+
+
+@binary(promote=int_to_float, excluded=(COMPLEX,), expr=ir.atan2,
+        vjp={"input": lambda g, input, other: g * (other / (input * input + other * other)),
+             "other": lambda g, input, other: g * (-input / (input * input + other * other))})
+def atan2(input: Tensor, other: Tensor) -> Tensor:
+    """The angle of the point with ordinate `input` and abscissa `other`.
+
+    >>> import flambeau as torch
+    >>> torch.atan2(torch.tensor([1.]), torch.tensor([-1.]))
+    tensor([2.3562])
+    """
+
+
+@unary(promote=int_to_float, vjp={"input": lambda g, input: g * conj(input.cosh())}, expr=ir.sinh)
+def sinh(input: Tensor) -> Tensor:
+    """The hyperbolic sine."""
+    grown = expm1(input)
+    return (grown + grown / (grown + 1)) / 2  # type: ignore[operator,no-any-return]
+
+
+@unary(promote=int_to_float, vjp={"input": lambda g, input: g * conj(input.sinh())}, expr=ir.cosh)
+def cosh(input: Tensor) -> Tensor:
+    """The hyperbolic cosine."""
+    return (exp(input) + exp(-input)) / 2  # type: ignore[operator,no-any-return]
+
+
+@unary(promote=int_to_float, vjp={"input": lambda g, input: g * conj((input * input + 1).rsqrt())}, expr=ir.asinh)
+def asinh(input: Tensor) -> Tensor:
+    """The inverse of the hyperbolic sine."""
+    size = input.abs()  # type: ignore[attr-defined]
+    return log1p(size + size * size / (1 + (size * size + 1).sqrt())) * input.sign()  # type: ignore
+
+
+@unary(promote=int_to_float, vjp={"input": lambda g, input: g * conj(((input - 1).sqrt() * (input + 1).sqrt())
+                                                                    .reciprocal())}, expr=ir.acosh, domain=(1.1, 5))
+def acosh(input: Tensor) -> Tensor:
+    """The inverse of the hyperbolic cosine; nan below 1."""
+    return log(input + ((input - 1) * (input + 1)).sqrt())  # type: ignore[operator]
+
+
+@unary(promote=int_to_float, vjp={"input": lambda g, input: g / conj(1 - input * input)}, expr=ir.atanh,
+       domain=(-0.9, 0.9))
+def atanh(input: Tensor) -> Tensor:
+    """The inverse of the hyperbolic tangent; nan outside of [-1, 1]."""
+    return (log1p(input) - log1p(-input)) / 2  # type: ignore[operator,no-any-return]
+
+
+def _hypot_slope(g: Tensor, side: Tensor, result: Tensor) -> Tensor:
+    return g * (side / result).masked_fill(result == 0, 0)  # type: ignore[operator,no-any-return,arg-type]
+
+
+@binary(excluded=rules.FLOATS_ONLY, expr=ir.hypot,
+        vjp={"input": lambda g, input, result: _hypot_slope(g, input, result),
+             "other": lambda g, other, result: _hypot_slope(g, other, result)})
+def hypot(input: Tensor, other: Tensor) -> Tensor:
+    """The length of the hypotenuse, `sqrt(x * x + y * y)`, without overflow."""
+    large, small = input.abs().maximum(other.abs()), input.abs().minimum(other.abs())  # type: ignore
+    ratio = (small / large).masked_fill(large == 0, 0)
+    return large * (ratio * ratio + 1).sqrt()  # type: ignore[no-any-return]
+
+
+arcsin, arccos, arctan = alias("arcsin", asin), alias("arccos", acos), alias("arctan", atan)
+arcsinh, arccosh, arctanh = alias("arcsinh", asinh), alias("arccosh", acosh), alias("arctanh", atanh)
+arctan2 = alias("arctan2", atan2)
+
+
+@unary(promote=int_to_float, excluded=(COMPLEX,), vjp={"input": lambda g: g * (math.pi / 180)},
+       grad_name="Deg2RadBackward0", expr=lambda x: x * (math.pi / 180))
+def deg2rad(input: Tensor) -> Tensor:
+    """Degrees to radians."""
+
+
+@unary(promote=int_to_float, excluded=(COMPLEX,), vjp={"input": lambda g: g * (180 / math.pi)},
+       grad_name="Rad2DegBackward0", expr=lambda x: x * (180 / math.pi))
+def rad2deg(input: Tensor) -> Tensor:
+    """Radians to degrees."""
+
+
+def _sinc_slope(g: Tensor, input: Tensor) -> Tensor:
+    angle = input * math.pi  # type: ignore[operator]
+    slope = ((angle * angle.cos() - angle.sin()) / angle) / input
+    return g * conj(slope.masked_fill(input == 0, 0))  # type: ignore[no-any-return]
+
+
+@unary(promote=int_to_float, vjp={"input": _sinc_slope},
+       expr=lambda x: ir.where(ir.eq(x, 0), 1.0, ir.sin(x * math.pi) / (x * math.pi)))
+def sinc(input: Tensor) -> Tensor:
+    """`sin(pi x) / (pi x)`, 1 at 0."""
+
+
+# ---------------------------------------------------------------------------------------------- rounding
+_NO_BOOL_OR_COMPLEX = (BOOL, COMPLEX)
+
+
+@unary(excluded=_NO_BOOL_OR_COMPLEX, vjp={"input": rules.zeros}, expr=ir.floor)
+def floor(input: Tensor) -> Tensor:
+    """Each element rounded down.
+
+    >>> import flambeau as torch
+    >>> torch.floor(torch.tensor([1.5, -1.5]))
+    tensor([ 1., -2.])
+    """
+    return where(input < 0, trunc(input) - (trunc(input) != input), trunc(input))  # type: ignore
+
+
+@unary(excluded=_NO_BOOL_OR_COMPLEX, vjp={"input": rules.zeros}, expr=ir.ceil)
+def ceil(input: Tensor) -> Tensor:
+    """Each element rounded up."""
+    return -floor(-input)  # type: ignore[operator,no-any-return]
+
+
+@unary(excluded=_NO_BOOL_OR_COMPLEX, vjp={"input": rules.zeros}, expr=ir.trunc)
+def trunc(input: Tensor) -> Tensor:
+    """Each element rounded towards zero."""
+    return input - fmod(input, 1)  # type: ignore[operator,no-any-return]
+
+
+fix = alias("fix", trunc)
+
+
+@unary(excluded=rules.FLOATS_ONLY, vjp={"input": lambda g: g}, expr=lambda x: x - ir.trunc(x))
+def frac(input: Tensor) -> Tensor:
+    """The part behind the point, with the sign of the element."""
+
+
+@unary(excluded=_NO_BOOL_OR_COMPLEX, vjp={"input": rules.zeros}, expr=ir.round_)
+def _round(input: Tensor) -> Tensor:
+    """Rounding to the nearest integer."""
+
+
+@binary(excluded=_NO_BOOL_OR_COMPLEX, vjp={"input": rules.zeros}, method=False, namespace="internal",
+        grad_name="RoundBackward1")
+def _round_decimals(input: Tensor, decimals: float) -> Tensor:
+    """Rounding to a number of decimals."""
+    scale = 10.0 ** abs(decimals)
+    return _round(input * scale) / scale if decimals >= 0 else _round(input / scale) * scale  # type: ignore
+
+
+def _decimals(input: Tensor, decimals: int) -> bool:
+    return bool(decimals) and input._kind.dtype.is_floating_point
+
+
+@front(_round)
+def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Tensor:
+    """Each element rounded to the nearest integer, or to a number of decimals; halves go to the even neighbour.
+
+    >>> import flambeau as torch
+    >>> torch.round(torch.tensor([0.5, 1.5])), torch.round(torch.tensor([1.234]), decimals=1)
+    (tensor([0., 2.]), tensor([1.2000]))
+    """
+    return _round_decimals(input, decimals, out=out) if _decimals(input, decimals) else _round(input, out=out)
+
+
+_round_inplace = rules.inplace(_round)
+
+
+@rules.inplace_front(_round)
+def round_(input: Tensor, *, decimals: int = 0) -> Tensor:
+    """Round in place."""
+    if _decimals(input, decimals):
+        return rules.inplace(_round_decimals)(input, decimals)  # type: ignore[no-any-return]
+    return _round_inplace(input)  # type: ignore[no-any-return]
+
+
+# ---------------------------------------------------------------------------------------------- sums of exponentials
+def _logaddexp_expr(x: Any, y: Any) -> Any:
+    larger = ir.maximum(x, y)
+    distance = ir.apply("abs", x - y)
+    return ir.where(ir.eq(x, y), x + _LN2, larger + ir.log1p(ir.exp(-distance)))
+
+
+def _logaddexp2_expr(x: Any, y: Any) -> Any:
+    larger = ir.maximum(x, y)
+    distance = ir.apply("abs", x - y)
+    return ir.where(ir.eq(x, y), x + 1, larger + ir.log1p(ir.exp2(-distance)) / _LN2)
+
+
+def _weight(g: Tensor, mine: Tensor, other: Tensor, grow: Any) -> Tensor:
+    """The share of one of two exponentials in their sum; half for two equal infinities."""
+    return g / (grow(where(mine == other, 0, other - mine)) + 1)  # type: ignore[no-any-return,operator]
+
+
+@binary(excluded=rules.FLOATS_ONLY, expr=_logaddexp_expr,
+        vjp={"input": lambda g, input, other: _weight(g, input, other, exp),
+             "other": lambda g, input, other: _weight(g, other, input, exp)})
+def logaddexp(input: Tensor, other: Tensor) -> Tensor:
+    """`log(exp(x) + exp(y))` without overflow."""
+
+
+@binary(excluded=rules.FLOATS_ONLY, expr=_logaddexp2_expr, grad_name="Logaddexp2Backward0",
+        vjp={"input": lambda g, input, other: _weight(g, input, other, exp2),
+             "other": lambda g, input, other: _weight(g, other, input, exp2)})
+def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
+    """`log2(2 ** x + 2 ** y)` without overflow."""
+
+
+__all__ = rules.public(globals())
