@@ -1,14 +1,26 @@
-"""What every test starts from: one thread for the numerical libraries, no window, the real data where there is some."""
+"""What every test starts from: one thread, no window, the global state as a program finds it, real data if there is."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side: more threads only wait for one another
 os.environ.setdefault("MPLBACKEND", "agg")  # a test never opens a window
+
+
+@pytest.fixture(autouse=True)
+def global_state() -> Iterator[None]:
+    """Put back what a failing test may leave behind, so that no other test fails with it."""
+    yield
+    import flambeau
+
+    flambeau.set_default_dtype(flambeau.float32)
+    flambeau.set_default_device(None)
+    flambeau.set_grad_enabled(True)
 
 
 @pytest.fixture

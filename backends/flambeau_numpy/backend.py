@@ -7,7 +7,6 @@ float8 types are ml_dtypes' NumPy types; they and float16 are stored as they are
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import ml_dtypes
@@ -33,7 +32,7 @@ class NumpyBackend(HostBackend):
 
     def __init__(self) -> None:
         from flambeau_numpy.kernels import KERNELS
-        self.kernels: Mapping[str, Kernel] = KERNELS
+        self.kernels: dict[str, Kernel] = dict(KERNELS)
         self._generator: Any = None
 
     def device_count(self) -> int:

@@ -22,7 +22,7 @@ float16 and bfloat16 parameters are widened to float32, updated and rounded back
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -115,17 +115,22 @@ def _adam_block(
     add(param, t, param)
 
 
-def _widened(groups: Sequence[Sequence[Array]]) -> list[list[Array]]:
-    """The same lists with arrays of half precision copied to float32."""
-    return [
-        [array if array.dtype in _COMPUTED else array.astype(np.float32) for array in group] for group in groups
-    ]
+def _widened(arrays: Sequence[Array]) -> list[Array]:
+    """The arrays, those of half precision copied to float32."""
+    return [array if array.dtype in _COMPUTED else array.astype(np.float32) for array in arrays]
 
 
-def _round_back(targets: Sequence[Array], sources: Sequence[Array]) -> None:
-    for target, source in zip(targets, sources, strict=True):
-        if target is not source:
-            np.copyto(target, source, casting="unsafe")
+def _widely(
+    step: Callable[..., tuple[()]], own: list[Sequence[Array]], grads: Sequence[Array], options: tuple[Any, ...]
+) -> tuple[()]:
+    """Run a step in float32 and round what it changed back to half precision. ``own`` begins with the parameters."""
+    wide = [_widened(group) for group in own]
+    step(wide[0], _widened(grads), *wide[1:], *options)
+    for targets, sources in zip(own, wide, strict=True):
+        for target, source in zip(targets, sources, strict=True):
+            if target is not source:
+                np.copyto(target, source, casting="unsafe")
+    return ()
 
 
 def adam_step(
@@ -149,15 +154,8 @@ def adam_step(
     are never written to.
     """
     if any(param.dtype not in _COMPUTED for param in params):
-        own = (params, exp_avgs, exp_avg_sqs, max_exp_avg_sqs)
-        wide = _widened(own)
-        adam_step(
-            wide[0], _widened([grads])[0], wide[1], wide[2], wide[3], counts, lr, beta1, beta2, eps, weight_decay,
-            maximize, decoupled_weight_decay,
-        )
-        for targets, sources in zip(own, wide, strict=True):
-            _round_back(targets, sources)
-        return ()
+        options = counts, lr, beta1, beta2, eps, weight_decay, maximize, decoupled_weight_decay
+        return _widely(adam_step, [params, exp_avgs, exp_avg_sqs, max_exp_avg_sqs], grads, options)
     made: tuple[Any, float] | None = None
     scalars: _AdamScalars | None = None
     with np.errstate(all="ignore"):
@@ -205,13 +203,8 @@ def sgd_step(
     ``dampening`` is zero.
     """
     if any(param.dtype not in _COMPUTED for param in params):
-        wide = _widened([params, momentum_buffers])
-        sgd_step(
-            wide[0], _widened([grads])[0], wide[1], lr, momentum, dampening, nesterov, weight_decay, maximize
-        )
-        _round_back(params, wide[0])
-        _round_back(momentum_buffers, wide[1])
-        return ()
+        options = lr, momentum, dampening, nesterov, weight_decay, maximize
+        return _widely(sgd_step, [params, momentum_buffers], grads, options)
     scalars: _SgdScalars | None = None
     with np.errstate(all="ignore"):
         for i, param in enumerate(params):

@@ -14,7 +14,7 @@ from flambeau.ops.legacy import TYPED
 from flambeau.registry import ALIASES, OPERATORS
 
 SUBMODULES = frozenset((
-    "accelerator", "autograd", "backends", "cuda", "mps", "nn", "optim", "serialization", "utils", "vision", "xpu"))
+    "accelerator", "autograd", "backends", "cpu", "cuda", "mps", "nn", "optim", "serialization", "utils", "vision", "xpu"))
 
 _AUTOGRAD = ("no_grad", "enable_grad", "set_grad_enabled", "is_grad_enabled", "inference_mode",
              "is_inference_mode_enabled")

@@ -54,7 +54,7 @@ class Backend:
     api_version: ClassVar[int] = API_VERSION
     capabilities: Capabilities
     array_type: type                            # results of another type go through `as_array`
-    kernels: Mapping[str, Kernel]               # operator name -> callable
+    kernels: dict[str, Kernel]                  # operator name -> callable
 
     # -- devices
     def device_count(self) -> int:

@@ -92,15 +92,17 @@ def _accelerator_name() -> str:
 
 # The default device: `set_default_device` per process, `with device(...)` per thread.
 _process_default: device = device("cpu")
-_local = threading.local()
+class _Local(threading.local):
+    stack: list[device] | None = None   # on the class: an attribute that is not there is slow to ask for
+
+
+_local = _Local()
 
 
 def _stack() -> list[device]:
-    try:
-        return _local.stack  # type: ignore[no-any-return]
-    except AttributeError:
+    if _local.stack is None:
         _local.stack = []
-        return _local.stack  # type: ignore[no-any-return]
+    return _local.stack
 
 
 def get_default_device() -> device:
@@ -110,7 +112,7 @@ def get_default_device() -> device:
     >>> torch.get_default_device()
     device(type='cpu')
     """
-    stack = getattr(_local, "stack", None)
+    stack = _local.stack
     return stack[-1] if stack else _process_default
 
 

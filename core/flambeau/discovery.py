@@ -10,6 +10,7 @@ hooks below.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from flambeau.backend import API_VERSION, Backend, HostBackend
@@ -175,6 +176,17 @@ def _checked(name: str, made: Any) -> Backend:
     return made()
 
 
+def add_kernel(name: str, op: str, kernel: Callable[..., Any]) -> None:
+    """Give a backend that is not one's own a kernel for an operator that it does not have.
+
+    BackendError if it has one: a backend's kernels are its author's.
+    """
+    kernels = backend_for(name).kernels
+    if op in kernels:
+        raise BackendError(f"device {name!r} has a kernel for {op!r} already; it can only be changed in its package")
+    kernels[op] = kernel
+
+
 def _known() -> str:
     return ", ".join(sorted(name for name in _offers() if name not in _disabled)) or "none"
 
@@ -199,7 +211,15 @@ def host() -> HostBackend:
 
 def resolve(where: Any) -> device:
     """A device in its canonical form: a host has no index, others always have one. DeviceError if it is not there."""
-    wanted = where if isinstance(where, device) else device(where)
+    found = _resolve(where if isinstance(where, device) else device(where))
+    return _devices.setdefault(found, found)
+
+
+# One object per device, so that the dispatcher may compare devices by identity.
+_devices: dict[device, device] = {}
+
+
+def _resolve(wanted: device) -> device:
     backend = backend_for(wanted.type)
     if backend.capabilities.host:
         return wanted if wanted.index is None else device(wanted.type)

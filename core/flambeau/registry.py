@@ -195,6 +195,15 @@ def _camel(name: str) -> str:
 OPERATORS: dict[str, OpDef] = {}
 ALIASES: dict[str, OpDef] = {}   # second names that PyTorch has: "absolute" for abs
 
+# Called with each record that is made after the library's own: attaching methods is one of them.
+LISTENERS: list[Callable[[OpDef], None]] = []
+
+
+def announce(record: OpDef) -> None:
+    """Tell the listeners of a record that is complete."""
+    for listener in LISTENERS:
+        listener(record)
+
 
 def register(record: OpDef) -> OpDef:
     """Enter a record in the table; a name is taken once."""
@@ -208,4 +217,4 @@ def register(record: OpDef) -> OpDef:
 def primitives() -> list[str]:
     """Names of the operators without a decomposition: what a new backend owes."""
     return sorted(name for name, record in OPERATORS.items()
-                  if record.decomposition is None and record.family not in ("composite", "view"))
+                  if record.decomposition is None and record.family not in ("composite", "view", "views"))

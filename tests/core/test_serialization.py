@@ -88,7 +88,7 @@ def test_our_mmap(tmp_path):
     loaded["x"][10] = -1.
     assert loaded["part"][0].item() == -1.
     assert path.read_bytes() == before
-    with pytest.raises(ValueError, match="file path"):
+    with pytest.raises(ValueError, match="path"):
         flambeau.load(saved(x), mmap=True)
     flambeau.save(x, path, _use_new_zipfile_serialization=False)
     with pytest.raises(RuntimeError, match="zip format"):
@@ -280,7 +280,7 @@ def test_deepcopy_keeps_gradients_and_refuses_results():
     (x * 3).sum().backward()
     y = copy.deepcopy(x)
     assert y.requires_grad and y.grad.tolist() == [3., 3.] and y.grad is not x.grad
-    with pytest.raises(RuntimeError, match="graph leaves"):
+    with pytest.raises(RuntimeError, match="leaves"):
         copy.deepcopy(x * 2)
 
 

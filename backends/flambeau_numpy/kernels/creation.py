@@ -11,7 +11,7 @@ from flambeau_numpy.quiet import quiet
 
 
 def _full(size: Any, fill_value: Any, dtype: Any, index: int) -> Any:
-    if fill_value.__class__ is int and fill_value == 0:
+    if fill_value.__class__ is int and fill_value == 0:  # pages of zeros come from the system for nothing
         return np.zeros(size, TO_NUMPY[dtype])
     array = np.empty(size, TO_NUMPY[dtype])
     array.fill(fill_value)
@@ -56,7 +56,7 @@ def _eye(n: int, m: int, dtype: Any, index: int) -> Any:
 
 
 KERNELS: dict[str, Any] = {
-    "full": quiet(_full),
+    "full": _full,
     "arange": quiet(_arange),
     "linspace": quiet(_linspace),
     "eye": _eye,

@@ -20,12 +20,11 @@ UNARY = {
     "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh, "reciprocal": np.reciprocal, "square": np.square,
     "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc, "round": np.rint, "logical_not": np.logical_not,
     "isnan": np.isnan, "isinf": np.isinf, "isfinite": np.isfinite, "signbit": np.signbit, "bitwise_not": np.invert,
-    "deg2rad": np.deg2rad, "rad2deg": np.rad2deg,
+    "deg2rad": np.deg2rad, "rad2deg": np.rad2deg, "conj_physical": np.conjugate,
 }
 BINARY = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide, "eq": np.equal, "ne": np.not_equal,
-    "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "maximum": np.maximum,
-    "minimum": np.minimum, "fmax": np.fmax, "fmin": np.fmin, "atan2": np.arctan2, "hypot": np.hypot,
+    "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "fmax": np.fmax, "fmin": np.fmin, "atan2": np.arctan2, "hypot": np.hypot,
     "copysign": np.copysign, "nextafter": np.nextafter, "logaddexp": np.logaddexp, "logaddexp2": np.logaddexp2,
     "logical_and": np.logical_and, "logical_or": np.logical_or, "logical_xor": np.logical_xor,
     "bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor, "heaviside": np.heaviside,
@@ -48,6 +47,14 @@ def composed(function: Callable[..., Any]) -> Callable[..., Any]:
         return out
     arity = function.__code__.co_argcount
     return kernel
+
+
+def _maximum(a: Any, b: Any, out: Any = None) -> Any:
+    return np.maximum(a, b) if out is None else np.maximum(a, b, out=out)  # by position it is deprecated here
+
+
+def _minimum(a: Any, b: Any, out: Any = None) -> Any:
+    return np.minimum(a, b) if out is None else np.minimum(a, b, out=out)
 
 
 def _rsub(a: Any, b: Any, out: Any = None) -> Any:
@@ -180,6 +187,8 @@ def _isneginf(a: Any) -> Any:
 KERNELS: dict[str, Any] = {
     **{name: quiet1(ufunc) for name, ufunc in UNARY.items()},
     **{name: quiet2(ufunc) for name, ufunc in BINARY.items()},
+    "maximum": quiet2(_maximum), "clamp_min": quiet2(_maximum),
+    "minimum": quiet2(_minimum), "clamp_max": quiet2(_minimum),
     "rsub": quiet2(_rsub),
     "floor_divide": quiet2(_floor_divide),
     "remainder": quiet2(_remainder),

@@ -30,6 +30,7 @@ KERNELS: dict[str, Any] = {
     "clone": _clone,
     # Not operators but ways out that the core takes where there are any:
     "item": np.ndarray.item,
+    "fill_": np.ndarray.fill,
     "data_ptr": _data_ptr,
     "from_dlpack": np.from_dlpack,
 }

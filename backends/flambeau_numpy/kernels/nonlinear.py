@@ -50,7 +50,7 @@ def blocked(function: Callable[..., None]) -> Callable[..., Any]:
 
 # ---------------------------------------------------------------------------------------------- relu, sigmoid, tanh
 def _relu(a: Any, out: Any = None) -> Any:
-    return np.maximum(a, 0) if out is None else np.maximum(a, 0, out)
+    return np.maximum(a, 0) if out is None else np.maximum(a, 0, out=out)
 
 
 def _relu_backward(g: Any, y: Any) -> Any:
@@ -194,15 +194,15 @@ def _hardtanh(a: Any, low: Any, high: Any) -> Any:
 
 def _hardsigmoid(a: Any, out: Any) -> None:
     np.add(a, 3, out)
-    np.maximum(out, 0, out)
-    np.minimum(out, 6, out)
+    np.maximum(out, 0, out=out)
+    np.minimum(out, 6, out=out)
     np.divide(out, 6, out)
 
 
 def _hardswish(a: Any, out: Any) -> None:
     np.add(a, 3, out)
-    np.maximum(out, 0, out)
-    np.minimum(out, 6, out)
+    np.maximum(out, 0, out=out)
+    np.minimum(out, 6, out=out)
     np.multiply(out, a, out)
     np.divide(out, 6, out)
 

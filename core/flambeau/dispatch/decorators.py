@@ -23,7 +23,7 @@ from flambeau.dispatch.inplace import bind_inplace, bind_inplace_composite, bind
 from flambeau.dispatch.pointwise import arithmetic, bind_binary, bind_pointwise, bind_unary
 from flambeau.dispatch.run import bind, write_outs
 from flambeau.dispatch.views import bind_view, bind_views
-from flambeau.registry import ALIASES, OpDef, register
+from flambeau.registry import ALIASES, OpDef, announce, register
 
 Function = Callable[..., Any]
 Decorator = Callable[[Function], Function]
@@ -65,6 +65,7 @@ def _pointwise(binder: Callable[[OpDef], Function], family: str, options: dict[s
         call = publish(record, binder(record))
         if record.inplace:
             record.inplace_call = bind_inplace(record)
+        announce(record)
         return call
     return decorate
 
@@ -88,7 +89,9 @@ def view(**options: Any) -> Decorator:
     """A view of one tensor."""
     def decorate(function: Function) -> Function:
         record = OpDef(options.pop("name", function.__name__.removeprefix("_")), "view", function, **options)
-        return publish(record, bind_view(record))
+        call = publish(record, bind_view(record))
+        announce(record)
+        return call
     return decorate
 
 
@@ -96,7 +99,9 @@ def views(**options: Any) -> Decorator:
     """Several views of one tensor."""
     def decorate(function: Function) -> Function:
         record = OpDef(options.pop("name", function.__name__.removeprefix("_")), "views", function, **options)
-        return publish(record, bind_views(record))
+        call = publish(record, bind_views(record))
+        announce(record)
+        return call
     return decorate
 
 
@@ -105,7 +110,9 @@ def primitive(**options: Any) -> Decorator:
     def decorate(function: Function) -> Function:
         record = OpDef(options.pop("name", function.__name__.removeprefix("_")), "primitive", function, shape_rule=function, **options)
         record.inplace_call = bind_inplace_operator(record) if record.inplace else None
-        return publish(record, bind(record))
+        call = publish(record, bind(record))
+        announce(record)
+        return call
     return decorate
 
 
@@ -114,7 +121,9 @@ def operator(**options: Any) -> Decorator:
     def decorate(function: Function) -> Function:
         record = OpDef(options.pop("name", function.__name__.removeprefix("_")), "operator", function, decomposition=function, **options)
         record.inplace_call = bind_inplace_operator(record) if record.inplace else None
-        return publish(record, bind(record))
+        call = publish(record, bind(record))
+        announce(record)
+        return call
     return decorate
 
 
@@ -126,12 +135,15 @@ def composite(**options: Any) -> Decorator:
         record = OpDef(options.pop("name", function.__name__.removeprefix("_")), "composite", function, decomposition=function,
                        **options)
         record.inplace_call = bind_inplace_composite(record) if record.inplace else None
+        call = function
         if has_out:
-            return publish(record, _with_out(record, function))
-        register(record)
-        record.call = record.public = function
-        function.op = record  # type: ignore[attr-defined]
-        return function
+            call = publish(record, _with_out(record, function))
+        else:
+            register(record)
+            record.call = record.public = function
+            function.op = record  # type: ignore[attr-defined]
+        announce(record)
+        return call
     return decorate
 
 
@@ -153,6 +165,7 @@ def front(core: Function, *, out: bool = False) -> Decorator:
         record.public = call
         record.doc = function.__doc__ or ""
         call.op = record  # type: ignore[attr-defined]
+        announce(record)
         return call
     return decorate
 

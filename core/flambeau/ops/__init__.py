@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau.ops import (
-    activation, argreduction, attention, bitwise, comparison, construct, conv, creation, derive, draws, dropout, elementwise,
-    embedding, factory, indexing, joining, legacy, linalg, methods, movement, nonlinear, normalization,
-    operators, pooling, protocols, random, reduction, selection, shape, softmax, transcendental, views)
+    activation, argreduction, attention, bitwise, comparison, complex_numbers, construct, conv, creation,
+    derive, draws, dropout, elementwise, embedding, factory, gather, indexing, joining, legacy, linalg, loss, methods,
+    movement, nonlinear, normalization, operators, padding, pooling, protocols, random, rearrange, reduction, search, selection, shape,
+    softmax, special, ternary, transcendental, views)
 from flambeau.registry import ALIASES, OPERATORS
 
-__all__ = ["activation", "argreduction", "attention", "bitwise", "comparison", "construct", "conv", "creation",
-           "draws", "dropout", "elementwise", "embedding", "factory", "indexing", "joining", "legacy", "linalg", "methods",
-           "movement", "nonlinear", "normalization", "operators", "pooling", "protocols", "random", "reduction",
-           "selection", "shape", "softmax", "transcendental", "views"]
+__all__ = ["activation", "argreduction", "attention", "bitwise", "comparison", "complex_numbers", "construct",
+           "conv", "creation", "draws", "dropout", "elementwise", "embedding", "factory", "gather", "indexing",
+           "joining", "legacy", "linalg", "statistics", "sorting", "scan", "norms", "loss_elements", "loss", "methods", "movement", "nonlinear", "normalization", "operators",
+           "padding", "pooling", "protocols", "random", "rearrange", "reduction", "search", "selection", "shape", "softmax", "special", "ternary",
+           "transcendental", "views"]
 
 derive.install()
 methods.install()

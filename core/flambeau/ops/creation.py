@@ -12,7 +12,7 @@ from flambeau.dtypes import FLOAT, INTEGER
 from flambeau.errors import ArgumentError, ArgumentTypeError, message
 from flambeau.ops.construct import (
     as_tensor, asarray, attach_new, from_dlpack, from_numpy, frombuffer, tensor)
-from flambeau.ops.factory import as_size, empty_array, factory, factory_kind, finish
+from flambeau.ops.factory import ACTIVE, as_size, empty_array, factory, factory_kind, finish
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor, make, new
 
@@ -52,7 +52,14 @@ def _filled(value: int, op: str) -> Any:
              layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
              memory_format: Any = None) -> Tensor:
         wanted = as_size(shape, size, op)
-        result = _full(wanted, value, factory_kind(dtype, device))
+        kind = factory_kind(dtype, device)
+        kernel = kind.kernels.get("full")
+        if kernel is None or ACTIVE:
+            result = _full(wanted, value, kind)
+        else:
+            result = new(Tensor)
+            result._array = kernel(wanted, value, kind.dtype, kind.index)
+            result._kind = kind
         if requires_grad or out is not None or layout is not None:
             return finish(result, out, requires_grad, layout, op)
         return result

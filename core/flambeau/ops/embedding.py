@@ -73,7 +73,7 @@ def _renormalise(input: Tensor, weight: Tensor, max_norm: float, norm_type: floa
         used = input.reshape(-1).unique()
         rows = weight.index_select(0, used)
         norms = rows.norm(norm_type, dim=1, keepdim=True)
-        weight.index_copy_(0, used, (norms > max_norm).where(rows * (max_norm / (norms + 1e-7)), rows))
+        weight.index_copy_(0, used, (rows * (max_norm / (norms + 1e-7))).where(norms > max_norm, rows))
 
 
 @composite(namespace="nn.functional", method=False)

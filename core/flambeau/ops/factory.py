@@ -35,7 +35,29 @@ def factory_kind(dtype: Any, device: Any, default: Any = None) -> Kind:
         dtype = default or dtypes.get_default_dtype()
     elif dtype.__class__ is not dtypes.dtype:
         dtype = dtypes.as_dtype(dtype)
-    return discovery.kind_of(dtype, get_default_device() if device is None else as_device(device))
+    if device is not None:
+        return discovery.kind_of(dtype, as_device(device))
+    where = get_default_device()
+    if where is _host.device:
+        found = _host.kinds.get(dtype)
+        if found is not None:
+            return found
+    kind = discovery.kind_of(dtype, where)
+    if kind.backend.capabilities.host:
+        if where is not _host.device:
+            _host.device, _host.kinds = where, {}
+        _host.kinds[dtype] = kind
+    return kind
+
+
+class _Host:
+    """The kinds of the default device while that is the host: what nearly all factories are asked for."""
+
+    device: device_type | None = None
+    kinds: dict[dtypes.dtype, Kind] = {}  # noqa: RUF012 - one per process, like the device
+
+
+_host = _Host()
 
 
 def as_device(device: Any) -> device_type:

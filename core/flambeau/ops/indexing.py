@@ -22,7 +22,7 @@ from flambeau.dispatch.run import UnimplementedGradient, bump
 from flambeau.errors import (
     ArgumentError, ArgumentTypeError, ArgumentValueError, DeviceError, DimensionError, DtypeError, ShapeError, message)
 from flambeau.graph import STATE, Node
-from flambeau.ops import creation
+from flambeau.ops import construct, creation
 from flambeau.registry import OpDef
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor, attach
@@ -182,7 +182,7 @@ def _as_value(value: Any, kind: Kind) -> Tensor:
 
 def as_tensor(value: Any, kind: Kind) -> Tensor:
     """A tensor on the device of `kind` from a sequence or a host array."""
-    result: Tensor = creation.tensor(value, device=kind.device)  # type: ignore[attr-defined]
+    result: Tensor = construct.tensor(value, device=kind.device)
     return result
 
 
@@ -556,5 +556,3 @@ def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
 
 attach(__getitem__)
 attach(__setitem__)
-
-__all__ = [name for name, value in list(globals().items()) if hasattr(value, "op") and not name.startswith("_")]

@@ -240,7 +240,3 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     if not rows:
         return input.new_zeros((0, r))  # type: ignore[attr-defined, no-any-return]
     return input[as_tensor(rows, input._kind)]  # type: ignore[index, no-any-return]
-
-
-__all__ = [name for name, value in list(globals().items()) if hasattr(value, "op") and not name.startswith("_")
-           and value.__module__ == __name__]

@@ -1,18 +1,26 @@
-"""Methods and Python operators of `Tensor`, derived from the table of operators.
+"""Methods of `Tensor`, derived from the table of operators.
 
-`install` runs once all operator modules are imported; a plugin that adds operators calls it again.
+`install` runs once all operator modules are imported; from then on each new record, of a plugin or a program, is
+attached as it is made. What a module attached by hand (`tensor.attach`) is left alone.
 """
 
 from __future__ import annotations
 
-from flambeau.registry import ALIASES, OPERATORS
+from flambeau.registry import ALIASES, LISTENERS, OPERATORS, OpDef
 from flambeau.tensor import TensorMethods
 
 
 def install() -> None:
-    """Attach every record that is a method, and its in-place form, to `Tensor`."""
+    """Attach every record that is a method, and its in-place form, to `Tensor`; and every later one."""
     for name, record in (*OPERATORS.items(), *ALIASES.items()):
-        if record.method and not hasattr(TensorMethods, name):
+        _attach(name, record)
+    LISTENERS.append(lambda record: _attach(record.name, record))
+
+
+def _attach(name: str, record: OpDef) -> None:
+    if record.method:
+        present = getattr(TensorMethods, name, None)
+        if present is None or present is record.call:  # nothing there, or the core that now gets its front
             setattr(TensorMethods, name, record.public)
-        if record.inplace_call is not None and not hasattr(TensorMethods, name + "_"):
-            setattr(TensorMethods, name + "_", record.inplace_call)
+    if record.inplace_call is not None and not hasattr(TensorMethods, name + "_"):
+        setattr(TensorMethods, name + "_", record.inplace_call)

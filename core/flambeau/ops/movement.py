@@ -14,6 +14,7 @@ from flambeau.dispatch.run import bump
 from flambeau.dtypes import BOOL, COMPLEX, dtype
 from flambeau.errors import ArgumentTypeError, ShapeError, message
 from flambeau.graph import STATE
+from flambeau.ops.factory import as_device
 from flambeau.shapes import Shape, describe, is_expandable
 from flambeau.tensor import Tensor, attach, make
 
@@ -65,20 +66,22 @@ def _wanted_kind(self: Tensor, args: tuple[Any, ...], dtype: Any, device: Any) -
     """The kind that the arguments of `to` ask for, and whether a copy is demanded by position."""
     flags = []
     for each in args:
-        if isinstance(each, Tensor):
-            dtype, device = each._kind.dtype, each._kind.device
-        elif each.__class__ is dtypes.dtype or each in (float, int, bool, complex):
+        if each.__class__ is dtypes.dtype:
             dtype = each
         elif each.__class__ is bool:
             flags.append(each)
         elif isinstance(each, (str, device_type, int)):
             device = each
+        elif isinstance(each, Tensor):
+            dtype, device = each._kind.dtype, each._kind.device
+        elif each in (float, int, bool, complex):
+            dtype = each
         elif each is not None:
             raise ArgumentTypeError(message("to()", "received an invalid combination of arguments",
                                             given=type(each).__name__, allowed="a dtype, a device, or another tensor"))
     kind = self._kind
     wanted = discovery.kind_of(kind.dtype if dtype is None else dtypes.as_dtype(dtype),
-                               kind.device if device is None else device)
+                               kind.device if device is None else as_device(device))
     return wanted, len(flags) > 1 and flags[1]
 
 
@@ -155,7 +158,8 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """Overwrite the tensor with the values of `src`, cast, moved and broadcast to fit. Returns the tensor."""
     if not isinstance(src, Tensor):
         raise ArgumentTypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
-    if not is_expandable(src._array.shape, self._array.shape):
+    shape = self._array.shape
+    if src._array.shape != shape and not is_expandable(src._array.shape, shape):
         raise ShapeError(f"copy_: The size of the source {describe(src._array.shape)} must match that of the tensor "
                          f"{describe(self._array.shape)}, or broadcast to it")
     plain = self._view is None and not (STATE.enabled and (self._edge is not None or src._edge is not None))
@@ -188,9 +192,24 @@ def fill(input: Tensor, value: Any) -> Tensor:
     return _clone(_fill_value(input, value).expand(input._array.shape))
 
 
+def _quickly(self: Tensor, value: Any) -> bool:
+    """Fill without a graph and without ceremony, where neither is needed."""
+    if self._view is not None or self._edge is not None and STATE.enabled or modes.ACTIVE:
+        return False
+    kernel = self._kind.kernels.get("fill_")
+    if kernel is None:
+        return False
+    kernel(self._array, value)
+    bump(self)
+    return True
+
+
 @attach
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Overwrite all elements with one value, a number or a 0-d tensor. Returns the tensor."""
+    if value.__class__ in (int, float) and self._kind.dtype.is_floating_point and -240 <= value <= 240 \
+            and _quickly(self, value):  # 240: what the narrowest float dtype holds
+        return self
     args = (self, value)
     return write_inplace(fill.op, args, lambda: _fill_value(self, value).expand(self._array.shape), self)  # type: ignore[attr-defined]
 
@@ -204,4 +223,6 @@ def _zero(input: Tensor) -> Tensor:
 @attach
 def zero_(self: Tensor) -> Tensor:
     """Overwrite all elements with zero. Returns the tensor."""
+    if _quickly(self, 0):
+        return self
     return write_inplace(_zero.op, (self,), lambda: _zero(self), self)  # type: ignore[attr-defined]

@@ -427,8 +427,8 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
 
 def _cat(parts: list[Tensor], dim: int) -> Tensor:
     """`cat`, imported when first needed."""
-    import flambeau
-    return flambeau.cat(parts, dim)  # type: ignore[no-any-return,attr-defined]
+    from flambeau.ops.joining import cat
+    return cat(parts, dim)  # type: ignore[no-any-return]
 
 
 @dispatch.composite(namespace="nn.functional", method=False)

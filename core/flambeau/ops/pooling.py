@@ -74,7 +74,7 @@ def max_pool(input: Tensor, kernel: Shape, stride: Shape, padding: Shape, dilati
             values, indices = candidate, where
             continue
         better = (candidate > values) | (candidate != candidate)
-        values, indices = better.where(candidate, values), better.where(where, indices)
+        values, indices = candidate.where(better, values), where.where(better, indices)
     assert values is not None
     return values.clone(), indices.clone()
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from flambeau import discovery, dtypes, shapes
+from flambeau import dtypes, shapes
 from flambeau.dispatch import composite, front, operator
 from flambeau.errors import ArgumentError, DimensionError, ShapeError
+from flambeau.ops import construct, creation
 from flambeau.ops import shape as shape_ops
 from flambeau.ops.indexing import narrow, select, slice_dim
 from flambeau.ops.joining import cat
-from flambeau.ops.views import diagonal
+from flambeau.ops.views import _diagonal, diagonal
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
 
@@ -52,9 +53,6 @@ def repeat(input: Tensor, *repeats: Any) -> Tensor:
     if any(each < 0 for each in counts):
         raise ArgumentError(f"repeat: Trying to create tensor with negative dimension; given: {list(counts)}")
     return _repeat(input, counts)  # type: ignore[no-any-return]
-
-
-repeat.op.public.__name__ = "repeat"  # type: ignore[attr-defined]
 
 
 @composite()
@@ -105,8 +103,7 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
 
 def as_counts(repeats: Sequence[int], input: Tensor) -> Tensor:
     """A vector of counts on the tensor's device."""
-    from flambeau.ops.construct import tensor
-    return tensor(list(repeats), device=input.device)
+    return construct.tensor(list(repeats), device=input.device)
 
 
 def _interleaved_places(counts: Tensor) -> Tensor:
@@ -116,7 +113,6 @@ def _interleaved_places(counts: Tensor) -> Tensor:
         raise ArgumentError(f"repeat_interleave: repeats can not be negative; given: {counts.tolist()}")  # type: ignore[attr-defined]
     ends = counts.cumsum(0)  # type: ignore[attr-defined]
     total = int(ends[-1].item()) if counts.numel() else 0
-    from flambeau.ops import creation
     places = creation.arange(total, device=counts.device)  # type: ignore[attr-defined]
     found = ends.searchsorted(places, right=True)
     return found.to(counts._kind.dtype)  # type: ignore[no-any-return]
@@ -134,7 +130,6 @@ def _flip(input: Tensor, dims: Shape) -> Tensor:
 
 
 def _descending(input: Tensor, size: int) -> Tensor:
-    from flambeau.ops import creation
     return (size - 1) - creation.arange(size, device=input.device)  # type: ignore[attr-defined, no-any-return]
 
 
@@ -234,7 +229,6 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
 
 # ---------------------------------------------------------------------------------------------- triangles
 def _triangle_mask(input: Tensor, diagonal_: int) -> Tensor:
-    from flambeau.ops import creation
     rows, columns = input._array.shape[-2:]
     down = creation.arange(rows, device=input.device).reshape(-1, 1)  # type: ignore[attr-defined]
     along = creation.arange(columns, device=input.device)  # type: ignore[attr-defined]
@@ -242,13 +236,13 @@ def _triangle_mask(input: Tensor, diagonal_: int) -> Tensor:
 
 
 @operator(vjp={"input": lambda g, diagonal: _tril(g, diagonal)}, dtype_rule="any", inplace=True)
-def _tril(input: Tensor, diagonal: int) -> Tensor:
+def _tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """Zeros above a diagonal of matrices."""
     return input.masked_fill(~_triangle_mask(input, diagonal), 0)  # type: ignore[attr-defined, operator, no-any-return]
 
 
 @operator(vjp={"input": lambda g, diagonal: _triu(g, diagonal)}, dtype_rule="any", inplace=True)
-def _triu(input: Tensor, diagonal: int) -> Tensor:
+def _triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """Zeros below a diagonal of matrices."""
     return input.masked_fill(_triangle_mask(input, diagonal - 1), 0)  # type: ignore[attr-defined, no-any-return]
 
@@ -284,16 +278,12 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     return _triu(input, diagonal)  # type: ignore[no-any-return]
 
 
-_tril.op.inplace_call.__defaults__ = _triu.op.inplace_call.__defaults__ = None  # type: ignore[attr-defined]
-
-
 def _triangle_indices(row: int, col: int, keep: Any, dtype: Any, device: Any, op: str) -> Tensor:
     if row < 0 or col < 0:
         raise ArgumentError(f"{op}: row and col must be non-negative, got {row} and {col}")
-    from flambeau.ops.construct import tensor
     places = [(i, j) for i in range(row) for j in range(col) if keep(i, j)]
     wanted = dtypes.int64 if dtype is None else dtypes.as_dtype(dtype)
-    return tensor([[i for i, _ in places], [j for _, j in places]], dtype=wanted, device=device)
+    return construct.tensor([[i for i, _ in places], [j for _, j in places]], dtype=wanted, device=device)
 
 
 @composite(method=False)
@@ -359,7 +349,7 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
         return diag_embed(input, diagonal)
     if input.dim() != 2:
         raise ShapeError(f"diag(): Supports 1D or 2D tensors. Got {input.dim()}D")
-    return globals()["diagonal"](input, diagonal).clone()  # type: ignore[no-any-return]
+    return _diagonal(input, diagonal, 0, 1).clone()  # type: ignore[no-any-return]
 
 
 @composite()

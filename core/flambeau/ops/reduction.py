@@ -114,7 +114,7 @@ def _others(input: Tensor, dim: int) -> Tensor:
     """For each element along `dim`, the product of the others."""
     one = input.new_ones(tuple([1 if index == dim else size for index, size in enumerate(input._array.shape)]))
     size = input._array.shape[dim]
-    from flambeau.ops.shape import cat
+    from flambeau.ops.joining import cat
     before = cat([one, input.narrow(dim, 0, size - 1)], dim).cumprod(dim)
     after = cat([one, input.flip(dim).narrow(dim, 0, size - 1)], dim).cumprod(dim).flip(dim)
     return before * after  # type: ignore[no-any-return]

@@ -524,6 +524,3 @@ def atleast_2d(*tensors: Any) -> Any:
 def atleast_3d(*tensors: Any) -> Any:
     """The tensor, or each of several, with at least three dimensions."""
     return _at_least(3, tensors)
-
-
-__all__ = [name for name, value in list(globals().items()) if hasattr(value, "op") and not name.startswith("_")]

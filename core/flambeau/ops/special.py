@@ -62,7 +62,7 @@ def _trigamma(input: Tensor) -> Tensor:
     """The derivative of `digamma`."""
 
 
-@binary(promote=int_to_float, excluded=(COMPLEX,), method=False, namespace="internal", inplace=False,
+@binary(name="polygamma_series", promote=int_to_float, excluded=(COMPLEX,), method=False, namespace="internal", inplace=False,
         vjp={"input": lambda g, input, order: g * polygamma(int(order) + 1, input)})
 def _polygamma(input: Tensor, order: float) -> Tensor:
     """A higher derivative of `digamma`."""

@@ -133,7 +133,7 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
 @pointwise(expr=lambda x, y, z, value: x + value * y * z,
            vjp={"input": lambda g: g, "tensor1": lambda g, tensor2, value: g * rules.conj(tensor2 * value),
                 "tensor2": lambda g, tensor1, value: g * rules.conj(tensor1 * value)})
-def _addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Any) -> Tensor:
+def _addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: float) -> Tensor:
     """A product added."""
 
 
@@ -142,7 +142,7 @@ def _addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Any) -> Ten
            vjp={"input": lambda g: g, "tensor1": lambda g, tensor2, value: g * rules.conj(value / tensor2),
                 "tensor2": lambda g, tensor1, tensor2, value:
                     -g * rules.conj(value * tensor1 / (tensor2 * tensor2))})
-def _addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: Any) -> Tensor:
+def _addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: float) -> Tensor:
     """A quotient added."""
 
 

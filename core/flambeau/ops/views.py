@@ -587,7 +587,3 @@ def is_set_to(self: Tensor, tensor: Tensor) -> bool:
     mine, theirs = self._array, tensor._array
     return (mine.shape == theirs.shape and backend.storage(mine) is backend.storage(theirs)
             and backend.layout(mine) == backend.layout(theirs))
-
-
-__all__ = [name for name, value in list(globals().items()) if hasattr(value, "op") and not name.startswith("_")
-           and value.__module__ == __name__]

@@ -50,10 +50,7 @@ def adam_update_(
         param, grad, exp_avg, exp_avg_sq = map(view_as_real, (param, grad, exp_avg, exp_avg_sq))
         max_exp_avg_sq = None if max_exp_avg_sq is None else view_as_real(max_exp_avg_sq)
     exp_avg.lerp_(grad, 1 - beta1)
-    if isinstance(beta2, Tensor):
-        exp_avg_sq.mul_(beta2).add_(grad * grad * (1 - beta2))
-    else:
-        exp_avg_sq.mul_(beta2).addcmul_(grad, grad, value=1 - beta2)
+    exp_avg_sq.mul_(beta2).add_(grad * grad * (1 - beta2))
     if max_exp_avg_sq is None:
         root = exp_avg_sq.sqrt()
     else:

@@ -139,7 +139,7 @@ class Archive:
                 entries = archive.infolist()
                 directory = archive.start_dir
         except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error, EOFError) as error:
-            raise FileFormatError(f"load: failed reading zip archive: {error}; the file is truncated or damaged, copy "
+            raise FileFormatError(f"load: cannot read the zip archive: {error}; the file is truncated or damaged, copy "
                                   "or download it again") from error
         records = dict(self._checked(entries, directory))
         if overlapping([(each.begin, each.begin + each.size) for each in records.values() if each.size]):

@@ -32,7 +32,7 @@ def open_for_writing(f: Any) -> Iterator[tuple[IO[bytes], str]]:
     name = os.path.basename(os.fspath(f)).partition(".")[0] or "archive"
     folder = os.path.dirname(path)
     if not os.path.isdir(folder):
-        raise FolderError(f"save: Parent directory {folder} does not exist; create it first, for example with "
+        raise FolderError(f"save: the folder {folder} does not exist; create it first, for example with "
                           "os.makedirs(folder, exist_ok=True)")
     if os.path.exists(path) and not os.path.isfile(path):
         with open(path, "wb") as file:  # a pipe or a device file cannot be replaced, only written to

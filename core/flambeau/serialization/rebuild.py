@@ -155,15 +155,13 @@ def deepcopy_tensor(tensor: Any, memo: dict[int, Any]) -> Any:
     if id(tensor) in memo:
         return memo[id(tensor)]
     if not tensor.is_leaf:
-        raise GraphError("Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol; "
-                         "copy x.detach() instead, or x.clone() to stay in the graph")
+        raise GraphError("deepcopy: the tensor was made by an operator, and a copy would lose its place in the graph; "
+                         "allowed: leaves; copy x.detach() instead, or use x.clone() to stay in the graph")
     storage = copy.deepcopy(UntypedStorage.of(tensor), memo)
     result: Any = storage.tensor(tensor.dtype, tensor.shape, tensor.stride(), tensor.storage_offset())
-    if is_a(tensor, "Parameter"):
-        result = type(tensor)(result, tensor.requires_grad)
-    else:
-        result = result.as_subclass(type(tensor)) if type(tensor) is not type(result) else result
-        result.requires_grad_(tensor.requires_grad)
+    if type(tensor) is not type(result):
+        result = result.as_subclass(type(tensor))
+    result.requires_grad_(tensor.requires_grad)
     memo[id(tensor)] = result
     if tensor.grad is not None:
         result.grad = copy.deepcopy(tensor.grad, memo)

@@ -8,7 +8,8 @@ looked for in the class itself, not in its bases, so a subclass that changes the
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import flambeau
@@ -83,7 +84,8 @@ class ToTensor:
 def _scaled(pixels: Tensor) -> Tensor:
     if pixels.dtype != uint8:
         return pixels
-    return pixels.to(get_default_dtype()).div_(255)
+    scaled: Tensor = pixels.to(get_default_dtype()).div_(255)
+    return scaled
 
 
 def _pil_pixels(pic: Any) -> Tensor:
@@ -91,8 +93,9 @@ def _pil_pixels(pic: Any) -> Tensor:
     if pic.mode == "1":
         pic = pic.convert("L")  # one bit per pixel, packed: unpacked it is 0 or 255
     dtype = {"I": int32, "I;16": int16, "F": float32}.get(pic.mode, uint8)
-    flat: Tensor = flambeau.frombuffer(bytearray(pic.tobytes()), dtype=dtype)
-    return flat.reshape(pic.height, pic.width, len(pic.getbands()))
+    values = flambeau.frombuffer(bytearray(pic.tobytes()), dtype=dtype)
+    pixels: Tensor = values.reshape(pic.height, pic.width, len(pic.getbands()))
+    return pixels
 
 
 class Normalize(nn.Module):
@@ -122,15 +125,9 @@ class Normalize(nn.Module):
                 "Normalize: Expected tensor to be a tensor image of size (..., C, H, W). "
                 f"Got tensor.size() = {tuple(tensor.shape)}"
             )
-        mean, std = (
-            flambeau.as_tensor(values, dtype=tensor.dtype, device=tensor.device).reshape(-1, 1, 1)
-            for values in (self.mean, self.std)
-        )
-        if (std == 0).any():
-            raise ValueError(
-                f"Normalize: std evaluated to zero after conversion to {tensor.dtype}, leading to division by zero."
-            )
-        return (tensor.sub_(mean) if self.inplace else tensor.sub(mean)).div_(std)
+        mean, std = _statistics(_numbers(self.mean), _numbers(self.std), tensor.dtype, tensor.device)
+        result: Tensor = (tensor.sub_(mean) if self.inplace else tensor.sub(mean)).div_(std)
+        return result
 
     def batched(self, images: Tensor) -> Tensor:
         """The same: the leading dimensions are free."""
@@ -138,6 +135,19 @@ class Normalize(nn.Module):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(mean={self.mean}, std={self.std})"
+
+
+def _numbers(values: float | Iterable[float]) -> tuple[float, ...]:
+    return tuple(map(float, values)) if isinstance(values, Iterable) else (float(values),)
+
+
+@functools.lru_cache(maxsize=32)
+def _statistics(mean: tuple[float, ...], std: tuple[float, ...], dtype: Any, device: Any) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation as tensors, made once and not for every batch; nobody writes to them."""
+    shaped = [flambeau.as_tensor(each, dtype=dtype, device=device).reshape(-1, 1, 1) for each in (mean, std)]
+    if (shaped[1] == 0).any():
+        raise ValueError(f"Normalize: std evaluated to zero after conversion to {dtype}, leading to division by zero.")
+    return shaped[0], shaped[1]
 
 
 class Lambda:

@@ -92,7 +92,9 @@ class AbacusBackend(Backend):
         "sum": total,
         "cast": cast,
         "clone": lambda array: Beads(array.values(), array.dtype, array.shape),
-        "harmonic_mean": pointwise(lambda a, b: 2 * a * b / (a + b)),  # an operator that Flambeau does not have: see new_operator.py
+        "harmonic_mean": pointwise(
+            lambda a, b: 2 * a * b / (a + b)
+        ),  # an operator that Flambeau does not have: see new_operator.py
     }
 
     def device_count(self) -> int:

@@ -326,7 +326,7 @@ def _describe(value: Any, kind_of_values: Any) -> str:
         return f"Object of type: {type(value).__name__}"
     kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
     shape = "x".join(str(extent) for extent in value.size())
-    place = "" if value.device.type == "cpu" else f" ({value.device})"
+    place = "" if value.is_cpu else f" ({value.device})"
     return f"{kind} containing: [{kind_of_values} of size {shape}{place}]"
 
 
