@@ -15,9 +15,11 @@ import numpy as np
 import flambeau.dtypes as fd
 from flambeau.backend import Capabilities, DeviceProperties, HostBackend, Kernel
 from flambeau.dtypes import dtype
+from flambeau_numpy.quiet import quiet
 
 TO_NUMPY: dict[dtype, np.dtype[Any]] = {
     each: np.dtype(getattr(ml_dtypes, each.name) if hasattr(ml_dtypes, each.name) else each.name) for each in fd.ALL}
+_array = quiet(np.array)  # a number beyond the dtype becomes infinite without a word
 FROM_NUMPY: dict[np.dtype[Any], dtype] = {theirs: ours for ours, theirs in TO_NUMPY.items()}
 
 
@@ -90,7 +92,7 @@ class NumpyBackend(HostBackend):
 
     # -- the host's part
     def from_python(self, data: Any, dtype: dtype | None) -> Any:
-        return np.array(data, None if dtype is None else TO_NUMPY[dtype])
+        return _array(data, None if dtype is None else TO_NUMPY[dtype])
 
     def wrap(self, array: Any) -> Any:
         return array

@@ -439,17 +439,10 @@ class MT19937Generator(Stream):
 
     def _coins(self, count: int, p: float) -> Array:
         """`count` booleans, true with probability `p`: float64 uniforms below `p`, never made into floats."""
-        limit = math.ceil(p * 2.0**53)
-        high, low = limit >> 32, limit & 0xFFFFFFFF
         with self.lock:
-            raw = self._raw(2 * count)
-        top = raw[0::2].astype(np.uint32)
-        top &= 0x1FFFFF
-        chosen: Array = top < high
-        if low:
-            undecided = top == high
-            if undecided.any():
-                chosen |= undecided & (raw[1::2] < low)
+            raw = self._raw64(count)
+        raw &= (1 << 53) - 1
+        chosen: Array = raw < math.ceil(p * 2.0**53)
         return chosen
 
     def _bernoulli_array(self, p: Array, shape: Shape, dtype: DTypeLike, out: Array | None) -> Array:

@@ -12,7 +12,7 @@ from typing import Any
 
 from flambeau import discovery, random
 from flambeau.device import device as device_type
-from flambeau.errors import ArgumentTypeError, UnsupportedError, message
+from flambeau.errors import ArgumentTypeError, DeviceError, UnsupportedError, message
 from flambeau.tensor import Tensor
 
 
@@ -68,7 +68,7 @@ class DeviceApi:
         else:
             wanted = device_type(device)
             if wanted.type != self.name:
-                raise discovery.DeviceError(f"Expected a {self.name} device, but got: {wanted}")
+                raise DeviceError(f"Expected a {self.name} device, but got: {wanted}")
         return discovery.resolve(wanted).index or 0
 
     def current_device(self) -> int:
@@ -104,7 +104,8 @@ class DeviceApi:
         if not self.is_available():
             return False
         capabilities = discovery.backend_for(self.name).capabilities
-        return bfloat16 in capabilities.storage_dtypes and (including_emulation or bfloat16 not in capabilities.emulated)
+        emulated = bfloat16 in capabilities.emulated
+        return bfloat16 in capabilities.storage_dtypes and (including_emulation or not emulated)
 
     @contextmanager
     def device(self, device: Any) -> Iterator[None]:
@@ -215,9 +216,9 @@ class DeviceApi:
 
         class Missing:
             def __init__(self, *args: Any, **kwargs: Any) -> None:
-                raise UnsupportedError(message(f"{name}.{what}", f"there are no {what.lower()}s to make yet: work runs in "
-                                               "the order of the calls", next_step=f"torch.{name}.synchronize() waits "
-                                               "for all of it"))
+                raise UnsupportedError(message(
+                    f"{name}.{what}", f"there are no {what.lower()}s to make yet: work runs in the order of the calls",
+                    next_step=f"torch.{name}.synchronize() waits for all of it"))
         Missing.__name__ = Missing.__qualname__ = what
         Missing.__doc__ = f"Not there yet: making a {what} raises UnsupportedError."
         return Missing

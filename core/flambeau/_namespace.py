@@ -14,7 +14,8 @@ from flambeau.ops.legacy import TYPED
 from flambeau.registry import ALIASES, OPERATORS
 
 SUBMODULES = frozenset((
-    "accelerator", "autograd", "backends", "cpu", "cuda", "mps", "nn", "optim", "serialization", "utils", "vision", "xpu"))
+    "accelerator", "autograd", "backends", "cpu", "cuda", "linalg", "mps", "nn", "optim", "return_types",
+    "serialization", "utils", "vision", "xpu"))
 
 _AUTOGRAD = ("no_grad", "enable_grad", "set_grad_enabled", "is_grad_enabled", "inference_mode",
              "is_inference_mode_enabled")
@@ -58,7 +59,8 @@ def _plain_function(name: str) -> Any:
     if not name.startswith("_"):
         for module in ops.__all__:
             value = vars(getattr(ops, module)).get(name)
-            if callable(value) and str(getattr(value, "__module__", "")) == f"flambeau.ops.{module}":
+            home = getattr(value, "__module__", None)
+            if callable(value) and not hasattr(value, "op") and home == f"flambeau.ops.{module}":
                 return value
     raise AttributeError(f"module 'flambeau' has no attribute {name!r}")
 

@@ -44,7 +44,8 @@ def is_available() -> bool:
 def _api() -> DeviceApi:
     found = current_accelerator()
     if found is None:
-        raise DeviceError("accelerator: this process has none; `python -m flambeau devices` lists what this machine has")
+        raise DeviceError("accelerator: this process has none; `python -m flambeau devices` lists what this machine "
+                          "has")
     return DeviceApi(found.type)
 
 

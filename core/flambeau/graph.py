@@ -450,6 +450,7 @@ class CopySlices(Node):
         old = edge_of(base)
         self.edges = (old, *others)
         self.shape, self.kind = base._array.shape, base._kind
+        self.strides = base._kind.backend.layout(base._array)[0]
         self.order = next_order()
         self.saved = []
         self.trace = inner.trace
@@ -457,10 +458,21 @@ class CopySlices(Node):
     def name(self) -> str:
         return "CopySlices"
 
+    def _copy(self, grad: Any) -> Any:
+        """A copy of the gradient with its dimensions laid out in the base's order, so that the same views exist."""
+        order = sorted(range(len(self.strides)), key=lambda dim: -self.strides[dim])
+        if order == list(range(len(order))):
+            return grad.clone() if grad.is_contiguous() else grad.contiguous()
+        turned = grad.permute(order)
+        fresh = turned.contiguous()
+        if fresh is turned:
+            fresh = turned.clone()
+        return fresh.permute([order.index(dim) for dim in range(len(order))])
+
     def apply(self, grad: Any) -> list[Any]:
         if self.saved is None:
             self.unpack()
-        result = grad.clone()
+        result = self._copy(grad)
         piece = result
         for record, args in self.chain:
             piece = record.call(piece, *args)

@@ -76,8 +76,8 @@ class Generator:
     def set_state(self, new_state: Tensor) -> Generator:
         """Continue from a state that `get_state` gave. TypeError for anything but a tensor of bytes."""
         if not isinstance(new_state, Tensor) or new_state.dtype is not uint8:
-            raise ArgumentTypeError("set_state: expected a torch.ByteTensor, but got "
-                                    f"{type(new_state).__name__ if not isinstance(new_state, Tensor) else new_state.type()}")
+            given = new_state.type() if isinstance(new_state, Tensor) else type(new_state).__name__
+            raise ArgumentTypeError(f"set_state: expected a torch.ByteTensor, but got {given}")
         self.raw.set_state(discovery.host().to_host(new_state.cpu()._array))
         return self
 

@@ -98,7 +98,7 @@ def typename(obj: Any) -> str:
     return cls.__qualname__ if cls.__module__ == "builtins" else f"{cls.__module__}.{cls.__qualname__}"
 
 
-def compile(model: Callable[..., Any] | None = None, **options: Any) -> Any:  # noqa: A001 - PyTorch's name
+def compile(model: Callable[..., Any] | None = None, **options: Any) -> Any:
     """Not there yet. UnsupportedError (a NotImplementedError)."""
     raise UnsupportedError(message("compile", "programs cannot be compiled yet",
                                    next_step="call the function or module itself: it gives the same results"))

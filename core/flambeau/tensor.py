@@ -41,15 +41,14 @@ class View:
     edge is made anew from the parent's (see `graph.edge_of`).
     """
 
-    __slots__ = ("args", "made_in_no_grad", "parent", "record", "several", "version")
+    made_in_no_grad = False
+    several = False      # one of the views that a call gave together, such as split's
 
     def __init__(self, parent: Tensor, record: Any, args: tuple[Any, ...], version: int) -> None:
         self.parent = parent
         self.record = record
         self.args = args
         self.version = version
-        self.made_in_no_grad = False
-        self.several = False      # one of the views that a call gave together, such as split's
 
 
 class Tensor(TensorMethods):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from flambeau_numpy import optimizer_kernels as kernels
+from flambeau_numpy.kernels import optimizer as kernels
 
 OPTIONS = [
     {},

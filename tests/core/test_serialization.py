@@ -220,6 +220,26 @@ def test_tensor_with_attributes(oracle):
     assert round_trip(x).note == {"kept": [1]} == oracle.load(saved(x)).note
 
 
+def test_bookkeeping_is_not_saved(oracle):
+    """What the library keeps on a tensor (gradient, versions, hooks, views) is no attribute of the user's."""
+    x = flambeau.ones(4, requires_grad=True)
+    x.register_hook(lambda gradient: None)
+    y = x * 2
+    y.retain_grad()
+    y.sum().backward()
+    z = flambeau.zeros(3)
+    z[1:].add_(1)
+    with flambeau.inference_mode():
+        w = flambeau.ones(2)[:1]
+    file = saved([x, y, z, w])
+    with zipfile.ZipFile(file) as archive:
+        assert b"_rebuild_from_type" not in archive.read("archive/data.pkl")
+    file.seek(0)
+    loaded = flambeau.load(file)
+    assert [each.tolist() for each in loaded] == [each.tolist() for each in oracle.load(saved([x, y, z, w]))]
+    assert all(each.is_leaf and each.grad is None for each in loaded)
+
+
 def test_conjugate_of_pytorch(oracle):
     x = oracle.tensor([1 + 2j, 3 - 1j])
     for lazy in (x.conj(), x.conj().imag):

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from flambeau.errors import ArgumentError
+from flambeau_numpy.kernels.select import SMALL, keep, select
 from flambeau_numpy.quiet import quiet, quiet1, quiet2
 
 UNARY = {
@@ -18,7 +19,7 @@ UNARY = {
     "log2": np.log2, "log10": np.log10, "log1p": np.log1p, "sqrt": np.sqrt, "sin": np.sin, "cos": np.cos, "tan": np.tan,
     "asin": np.arcsin, "acos": np.arccos, "atan": np.arctan, "sinh": np.sinh, "cosh": np.cosh, "tanh": np.tanh,
     "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh, "reciprocal": np.reciprocal, "square": np.square,
-    "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc, "round": np.rint, "logical_not": np.logical_not,
+    "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc, "logical_not": np.logical_not,
     "isnan": np.isnan, "isinf": np.isinf, "isfinite": np.isfinite, "signbit": np.signbit, "bitwise_not": np.invert,
     "deg2rad": np.deg2rad, "rad2deg": np.rad2deg, "conj_physical": np.conjugate,
 }
@@ -27,7 +28,7 @@ BINARY = {
     "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "fmax": np.fmax, "fmin": np.fmin, "atan2": np.arctan2, "hypot": np.hypot,
     "copysign": np.copysign, "nextafter": np.nextafter, "logaddexp": np.logaddexp, "logaddexp2": np.logaddexp2,
     "logical_and": np.logical_and, "logical_or": np.logical_or, "logical_xor": np.logical_xor,
-    "bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor, "heaviside": np.heaviside,
+    "bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor, "heaviside": np.heaviside, "gcd": np.gcd, "lcm": np.lcm,
 }
 
 
@@ -59,6 +60,11 @@ def _minimum(a: Any, b: Any, out: Any = None) -> Any:
 
 def _rsub(a: Any, b: Any, out: Any = None) -> Any:
     return np.subtract(b, a) if out is None else np.subtract(b, a, out)
+
+
+def _round(a: Any, out: Any = None) -> Any:
+    rounded = np.positive if a.dtype.kind in "iu" else np.rint
+    return rounded(a) if out is None else rounded(a, out)
 
 
 # ---------------------------------------------------------------------------------------------- integer division
@@ -164,16 +170,20 @@ def _dtype(a: Any, b: Any) -> Any:
 
 
 # ---------------------------------------------------------------------------------------------- choosing
-def _where(condition: Any, a: Any, b: Any) -> Any:
-    return np.where(condition, a, b)
+def _clamp_min(a: Any, low: Any, out: Any = None) -> Any:
+    if isinstance(low, np.ndarray) or a.size < SMALL or a.dtype.kind != "f":
+        return _maximum(a, low, out)
+    return np.clip(a, low, np.inf, out=out)
+
+
+def _clamp_max(a: Any, high: Any, out: Any = None) -> Any:
+    if isinstance(high, np.ndarray) or a.size < SMALL or a.dtype.kind != "f":
+        return _minimum(a, high, out)
+    return np.clip(a, -np.inf, high, out=out)
 
 
 def _masked_fill(a: Any, mask: Any, value: Any) -> Any:
-    if mask.shape == a.shape:
-        result = a.copy()
-        np.copyto(result, np.asarray(value).astype(a.dtype), casting="unsafe", where=mask)
-        return result
-    return np.where(mask, np.asarray(value).astype(a.dtype), a)
+    return keep(mask, a) if value == 0 and mask.shape == a.shape else select(mask, value, a)
 
 
 def _isposinf(a: Any) -> Any:
@@ -187,10 +197,11 @@ def _isneginf(a: Any) -> Any:
 KERNELS: dict[str, Any] = {
     **{name: quiet1(ufunc) for name, ufunc in UNARY.items()},
     **{name: quiet2(ufunc) for name, ufunc in BINARY.items()},
-    "maximum": quiet2(_maximum), "clamp_min": quiet2(_maximum),
-    "minimum": quiet2(_minimum), "clamp_max": quiet2(_minimum),
+    "maximum": quiet2(_maximum), "clamp_min": quiet2(_clamp_min),
+    "minimum": quiet2(_minimum), "clamp_max": quiet2(_clamp_max),
     "rsub": quiet2(_rsub),
-    "floor_divide": quiet2(_floor_divide),
+    "round": quiet1(_round),
+    "floor_divide": quiet2(_floor_divide), "div_floor": quiet2(_floor_divide),
     "remainder": quiet2(_remainder),
     "fmod": quiet2(_fmod),
     "trunc_divide": composed(_trunc_divide),
@@ -199,7 +210,7 @@ KERNELS: dict[str, Any] = {
     "sgn": composed(_sgn),
     "bitwise_left_shift": composed(_left_shift),
     "bitwise_right_shift": composed(_right_shift),
-    "where": quiet(_where),
+    "where": quiet(select),
     "masked_fill": quiet(_masked_fill),
     "isposinf": composed(_isposinf),
     "isneginf": composed(_isneginf),

@@ -26,7 +26,8 @@ def _key(indices: Any) -> Any:
 def _index(a: Any, indices: Any) -> Any:
     if len(indices) == 1 and indices[0].dtype.kind == "i":
         return a.take(indices[0], 0)
-    return a[_key(indices)]
+    found = a[_key(indices)]
+    return found if found.flags.c_contiguous else found.copy()  # NumPy may lay out the result in the index's order
 
 
 def _index_put_(a: Any, indices: Any, values: Any, accumulate: bool) -> Any:
@@ -179,7 +180,7 @@ def copying(inplace: Any) -> Any:
 
 
 def _index_select(a: Any, dim: int, index: Any) -> Any:
-    if not a.ndim or index.size and np.minimum.reduce(index, axis=None) < 0:
+    if not a.ndim or (index.size and np.minimum.reduce(index, axis=None) < 0):
         if a.ndim:
             raise IndexError("negative")
         return a.reshape(1).take(index, 0).reshape(())

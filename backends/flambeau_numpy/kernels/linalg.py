@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from flambeau_numpy.quiet import quiet2
+from flambeau_numpy.quiet import quiet, quiet1, quiet2
 
 _dot = np.dot
 _quiet_matmul = quiet2(np.matmul)
@@ -20,13 +20,13 @@ def _conformable(a: Any, b: Any) -> Any:
 
 
 def _matmul(a: Any, b: Any) -> Any:
-    if b.ndim == 2 and a.ndim > 2:   # one product of matrices instead of one per batch
+    if b.ndim == 2 and a.ndim > 2 and a.size:   # one product of matrices instead of one per batch
         return _dot(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
     return _quiet_matmul(a, b)
 
 
 def _linear(input: Any, weight: Any, bias: Any) -> Any:
-    if input.ndim == 2:
+    if input.ndim == 2 or not input.size:   # BLAS wants matrices; without elements any shape will do
         result = _dot(input, weight.T)
     else:
         result = _dot(input.reshape(-1, input.shape[-1]), weight.T).reshape(*input.shape[:-1], weight.shape[0])
@@ -43,3 +43,33 @@ KERNELS: dict[str, Any] = {
     "dot": _conformable,
     "linear": _linear,
 }
+
+
+def _slogdet(a: Any) -> Any:
+    return tuple(np.linalg.slogdet(a))
+
+
+def _qr(a: Any, mode: str) -> Any:
+    if mode == "r":
+        return np.empty((0,), a.dtype), np.linalg.qr(a, "r")
+    return tuple(np.linalg.qr(a, mode))
+
+
+def _svd(a: Any, full: bool) -> Any:
+    return tuple(np.linalg.svd(a, full))
+
+
+def _eigh(a: Any, uplo: str) -> Any:
+    return tuple(np.linalg.eigh(a, uplo))
+
+
+KERNELS.update({
+    "linalg_solve": quiet2(np.linalg.solve),
+    "linalg_slogdet": quiet1(_slogdet),
+    "linalg_cholesky": quiet1(np.linalg.cholesky),
+    "linalg_inv": quiet1(np.linalg.inv),
+    "linalg_det": quiet1(np.linalg.det),
+    "linalg_qr": quiet(_qr),
+    "linalg_svd": quiet(_svd),
+    "linalg_eigh": quiet(_eigh),
+})

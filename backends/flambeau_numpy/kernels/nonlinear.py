@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from flambeau_numpy.kernels.elementwise import composed
+from flambeau_numpy.kernels.select import SMALL, keep, limit, select
 from flambeau_numpy.kernels.special import erf
 from flambeau_numpy.quiet import quiet1, quiet2
 
@@ -53,8 +54,18 @@ def _relu(a: Any, out: Any = None) -> Any:
     return np.maximum(a, 0) if out is None else np.maximum(a, 0, out=out)
 
 
+_WORDS = {np.dtype(np.float32): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.int64)}
+
+
 def _relu_backward(g: Any, y: Any) -> Any:
-    return np.where(y <= 0, g.dtype.type(0), g)
+    if g.dtype not in _WORDS:
+        return select(y <= 0, g.dtype.type(0), g)
+    # The bits of g, or none: five times faster than `where`, and exact for inf and nan where a product is not.
+    word = _WORDS[g.dtype]
+    mask = np.less_equal(y, 0).astype(word)
+    mask -= 1
+    mask &= g.view(word)
+    return mask.view(g.dtype)
 
 
 def _sigmoid(a: Any, out: Any = None) -> Any:
@@ -151,7 +162,8 @@ def _silu(a: Any, out: Any) -> None:
 
 
 def _silu_backward(g: Any, a: Any, out: Any) -> None:
-    gate = _sigmoid(a)
+    gate = np.empty_like(a)
+    _sigmoid(a, gate)
     np.subtract(1, gate, out)
     np.multiply(out, a, out)
     np.add(out, 1, out)
@@ -163,64 +175,62 @@ def _silu_backward(g: Any, a: Any, out: Any) -> None:
 
 def _mish(a: Any, out: Any) -> None:
     soft = np.log1p(np.exp(np.minimum(a, 20)))
-    np.tanh(np.where(a > 20, a, soft), out)
+    np.tanh(select(a > 20, a, soft), out)
     np.multiply(out, a, out)
 
 
 def _softplus(a: Any, beta: Any, threshold: Any) -> Any:
     scaled = a * beta
     soft = np.log1p(np.exp(np.minimum(scaled, threshold))) / beta
-    return np.where(scaled > threshold, a, soft)
+    return select(scaled > threshold, a, soft)
 
 
 # ---------------------------------------------------------------------------------------------- piecewise
 def _leaky_relu(a: Any, slope: Any) -> Any:
     below = a * slope
-    return np.maximum(a, below) if not isinstance(slope, np.ndarray) and 0 <= slope <= 1 else np.where(a > 0, a, below)
+    return np.maximum(a, below) if not isinstance(slope, np.ndarray) and 0 <= slope <= 1 else select(a > 0, a, below)
 
 
 def _elu(a: Any, alpha: Any, scale: Any, input_scale: Any) -> Any:
     below = np.expm1(np.minimum(a, 0) * input_scale) * (alpha * scale)
-    return np.where(a > 0, a * scale if scale != 1 else a, below)
+    return select(a > 0, a * scale if scale != 1 else a, below)
 
 
 def _celu(a: Any, alpha: Any) -> Any:
-    return np.where(a > 0, a, np.expm1(np.minimum(a / alpha, 0) if alpha > 0 else a / alpha) * alpha)
+    return select(a > 0, a, np.expm1(np.minimum(a / alpha, 0) if alpha > 0 else a / alpha) * alpha)
 
 
 def _hardtanh(a: Any, low: Any, high: Any) -> Any:
-    return np.minimum(np.maximum(a, low), high)
+    return limit(a, low, high)
 
 
 def _hardsigmoid(a: Any, out: Any) -> None:
     np.add(a, 3, out)
-    np.maximum(out, 0, out=out)
-    np.minimum(out, 6, out=out)
+    limit(out, 0, 6, out)
     np.divide(out, 6, out)
 
 
 def _hardswish(a: Any, out: Any) -> None:
     np.add(a, 3, out)
-    np.maximum(out, 0, out=out)
-    np.minimum(out, 6, out=out)
+    limit(out, 0, 6, out)
     np.multiply(out, a, out)
     np.divide(out, 6, out)
 
 
 def _hardshrink(a: Any, lambd: Any) -> Any:
-    return np.where((a >= -lambd) & (a <= lambd), a.dtype.type(0), a)
+    return keep((a >= -lambd) & (a <= lambd), a)
 
 
 def _threshold(a: Any, threshold: Any, value: Any) -> Any:
-    return np.where(a <= threshold, a.dtype.type(value), a)
+    return select(a <= threshold, value, a)
 
 
 def _prelu(a: Any, weight: Any) -> Any:
-    return np.where(a > 0, a, a * weight)
+    return select(a > 0, a, a * weight)
 
 
 KERNELS: dict[str, Any] = {
-    "relu": quiet1(_relu), "relu_backward": quiet2(_relu_backward), "sigmoid": quiet1(_sigmoid),
+    "relu": quiet1(_relu), "relu_backward": quiet2(_relu_backward), "sigmoid": quiet1(blocked(_sigmoid)),
     "sigmoid_backward": quiet2(blocked(_sigmoid_backward)), "tanh_backward": quiet2(blocked(_tanh_backward)),
     "logsigmoid": quiet1(blocked(_logsigmoid)), "gelu": quiet1(blocked(_gelu)),
     "gelu_backward": quiet2(blocked(_gelu_backward)), "gelu_tanh": quiet1(blocked(_gelu_tanh)),

@@ -17,8 +17,11 @@ def _searchsorted(sequence: Any, values: Any, right: bool) -> Any:
     if sequence.ndim == 1:
         return np.searchsorted(sequence, values, side)
     width = sequence.shape[-1]
-    out = np.empty(values.shape, np.int64)
-    rows, wanted, found = sequence.reshape(-1, width), values.reshape(-1, values.shape[-1]), out.reshape(-1, values.shape[-1])
+    out = np.zeros(values.shape, np.int64)
+    if not values.size or not width:
+        return out
+    last = values.shape[-1]
+    rows, wanted, found = sequence.reshape(-1, width), values.reshape(-1, last), out.reshape(-1, last)
     for row, value, place in zip(rows, wanted, found, strict=True):
         place[...] = np.searchsorted(row, value, side)
     return out

@@ -8,12 +8,14 @@ exp(x * x) erfc(x) / t as a function of t = 2 / (2 + x).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from flambeau_numpy.kernels.elementwise import composed
+from flambeau_numpy.kernels.select import limit
 
 _P32 = np.array([1.1283791691332086, 0.18513884339320316, 0.05424393892532712, 0.003838700708664423,
                  0.0003767392728659467, 4.608626901938912e-06, -1.2796928545680673e-08], np.float32)
@@ -29,6 +31,8 @@ _TAIL = (0.5771536505997202, 0.35537484468774005, 0.065044574165413, 0.003662142
          3.5286967603442472e-12, -8.537366152769193e-13, -5.92273861962317e-14, 7.326946164038461e-14,
          -1.2849904429515999e-14, -2.2942655704067526e-15, 1.5520490422577777e-15, -2.276688722567413e-16,
          -6.13186552145127e-17, 3.5527020599428853e-17, -5.926972653062863e-18)
+_MOST_TERMS = 1000                       # of zeta's series, for arguments far below zero
+_FEW = 128                               # elements that the standard library's function is faster for
 _TAIL_LOW = 0.0005                       # the Chebyshev series in t covers [_TAIL_LOW, 1]
 _BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510)   # B2, B4, ..., B16
 
@@ -45,15 +49,16 @@ def _horner(coefficients: Any, x: Any) -> Any:
 # ---------------------------------------------------------------------------------------------- error functions
 def erf(a: Any) -> Any:
     """The error function of an array with at least one dimension, of float32 or float64."""
+    if a.size <= _FEW:
+        return np.array([math.erf(each) for each in a.ravel().tolist()], a.dtype).reshape(a.shape)
     if a.dtype == np.float64:
         return _erf64(a)
-    x = np.minimum(np.maximum(a, np.float32(-3.92)), np.float32(3.92))
+    x = np.clip(a, np.float32(-3.92), np.float32(3.92))
     squared = x * x
     result = _horner(_P32, squared)
     np.divide(result, _horner(_Q32, squared), result)
     np.multiply(result, x, result)
-    np.minimum(result, 1, out=result)
-    return np.maximum(result, -1, out=result)
+    return np.clip(result, np.float32(-1), np.float32(1), out=result)
 
 
 def _erfc_positive(x: Any) -> Any:
@@ -144,11 +149,15 @@ def _digamma64(x: Any) -> Any:
 
 
 def _zeta(s: float, x: Any) -> Any:
-    """Hurwitz's zeta function for s > 1 and x > 0: ten terms and Euler and Maclaurin's rest."""
+    """Hurwitz's zeta function for a whole s > 1 and any x: terms up to 10, and Euler and Maclaurin's rest."""
     total = np.zeros_like(x)
-    for k in range(10):
-        total = total + (x + k) ** -s
-    y = x + 10
+    y = x
+    for _ in range(_MOST_TERMS):
+        low = y < 10
+        if not low.any():
+            break
+        total = np.where(low, total + y ** -s, total)
+        y = np.where(low, y + 1, y)
     total = total + y ** (1 - s) / (s - 1) + y ** -s / 2
     factor = s * y ** (-s - 1)
     for k, number in enumerate(_BERNOULLI):
@@ -173,9 +182,9 @@ def _polygamma64(x: Any, order: Any) -> Any:
     factorial = 1.0
     for k in range(2, int(order) + 1):
         factorial *= k
-    result = _zeta(order + 1.0, np.where(x > 0, x, 1)) * (factorial if int(order) % 2 else -factorial)
-    edge = np.where((x == 0) | (np.floor(x) == x), np.inf, np.nan)
-    return np.where(x > 0, result, edge)
+    whole = (x <= 0) & (np.floor(x) == x)
+    result = _zeta(order + 1.0, np.where(whole, 1, x)) * (factorial if int(order) % 2 else -factorial)
+    return np.where(whole, np.inf, result)
 
 
 def _in_double(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -227,7 +236,7 @@ def _dtype(a: Any, b: Any) -> Any:
 
 # ---------------------------------------------------------------------------------------------- several operands
 def _clamp(a: Any, low: Any, high: Any) -> Any:
-    return np.minimum(np.maximum(a, low), high)
+    return limit(a, low, high)
 
 
 def _lerp(a: Any, end: Any, weight: Any) -> Any:

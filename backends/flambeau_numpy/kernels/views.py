@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+_ndarray = np.ndarray
+
 
 def _view(a: Any, size: tuple[int, ...]) -> Any:
     return a.reshape(size) if a.flags.c_contiguous else None
@@ -34,14 +36,16 @@ def _squeeze(a: Any, dim: Any) -> Any:
 
 
 def _expand(a: Any, size: tuple[int, ...]) -> Any:
-    if a.base is not None or not a.size:
+    if not a.size or not a.flags.c_contiguous:
         return None
     shape = a.shape
     extra = len(size) - len(shape)
+    if size[extra:] == shape:
+        return _ndarray(size, a.dtype, a, 0, (0,) * extra + a.strides)
     strides = [0] * extra
     for have, wanted, stride in zip(shape, size[extra:], a.strides, strict=True):
         strides.append(stride if have == wanted else 0)
-    return np.ndarray(size, a.dtype, a, 0, strides)
+    return _ndarray(size, a.dtype, a, 0, strides)
 
 
 def _transpose(a: Any, dim0: int, dim1: int) -> Any:

@@ -305,6 +305,9 @@ def _record_binary(record: OpDef, input: Any, other: Any, edge: Edge | None, edg
     """`attach_node` for two operands, written out because half of all recorded calls come this way."""
     if record.vjps.__class__ is not tuple or WATCHERS:
         return general(record, (input, other))
+    if len(record.differentiable) != 2:  # the second operand is a parameter: the edges of a node are the first's only
+        attach_node(record, (input, other), (result,))
+        return result
     if edge is not None and input._view is not None:
         edge = edge_of(input)
     if edge2 is not None and other._view is not None:

@@ -18,7 +18,7 @@ from flambeau.errors import (
 from flambeau.graph import STATE, Node, edge_of, make_node, save_results
 from flambeau.registry import OpDef
 from flambeau.shapes import describe
-from flambeau.tensor import Tensor, new
+from flambeau.tensor import Tensor, alias, new
 
 ACTIVE = modes.ACTIVE
 STACK = modes.STACK
@@ -203,7 +203,7 @@ def _without_kernel(record: OpDef, args: tuple[Any, ...], kind: Kind, kernel: An
     if kind.emulated and (kernel is not None or record.decomposition is None):
         run: Callable[..., Any] = _emulated
     elif record.decomposition is not None:
-        if record.vjps is None or not wanted:
+        if record.vjps is None:
             return record.decomposition(*args)
         run = _decomposed
     else:
@@ -223,8 +223,19 @@ def _without_kernel(record: OpDef, args: tuple[Any, ...], kind: Kind, kernel: An
 
 
 def _decomposed(record: OpDef, args: tuple[Any, ...], kind: Kind) -> Any:
+    """Run the decomposition; a result that ends in a view, or is an argument, becomes a tensor of its own."""
     assert record.decomposition is not None
-    return record.decomposition(*args)
+    result = record.decomposition(*args)
+    if isinstance(result, Tensor):
+        return _own(result, args)
+    return tuple([_own(each, args) for each in result])
+
+
+def _own(result: Tensor, args: tuple[Any, ...]) -> Tensor:
+    """The result without what it was made of: nobody sees the steps of a decomposition."""
+    if result._view is None and not any(result is each for each in args):
+        return result
+    return alias(result)
 
 
 def _emulated(record: OpDef, args: tuple[Any, ...], kind: Kind) -> Any:

@@ -12,12 +12,15 @@ from typing import Any
 
 from flambeau.dispatch import modes
 from flambeau.dispatch.run import wrap, wrong_type
-from flambeau.graph import LAZY, STATE, edge_of, make_node
-from flambeau.registry import OpDef
+from flambeau.graph import LAZY, STATE, WATCHERS, Node, edge_of, make_node, next_order, watch
+from flambeau.registry import ARGUMENT, SHAPE, OpDef
 from flambeau.tensor import Tensor, View, new, version_cell
 
 ACTIVE = modes.ACTIVE
 STACK = modes.STACK
+
+
+_NEEDS = (True,)
 
 
 def bind_view(record: OpDef) -> Callable[..., Tensor]:
@@ -32,7 +35,7 @@ def bind_view(record: OpDef) -> Callable[..., Tensor]:
         if len(args) + 1 != arity:
             args = record.complete((input, *args), {})[1:]
         if ACTIVE and STACK.modes:
-            return modes.through(record, call, (input, *args), {})  # type: ignore[no-any-return]
+            return modes.through(record, call, (input, *args), {})
         try:
             kind = input._kind
         except AttributeError:
@@ -55,7 +58,7 @@ def _bind_typed_view(record: OpDef) -> Callable[..., Tensor]:
     """The callable of a view that reads memory as another dtype: `promote` gives it, the rule counts in its elements."""
     def call(input: Tensor, *args: Any) -> Tensor:
         if ACTIVE and STACK.modes:
-            return modes.through(record, call, (input, *args), {})  # type: ignore[no-any-return]
+            return modes.through(record, call, (input, *args), {})
         kind = input._kind
         wanted = kind.to(record.promote(kind.dtype, *args))
         strides, offset = kind.backend.layout(input._array)
@@ -65,8 +68,7 @@ def _bind_typed_view(record: OpDef) -> Callable[..., Tensor]:
         result._kind = wanted
         if isinstance(record.vjps, tuple):
             return link(record, input, args, result)
-        result._counter = version_cell(input)
-        result._view = View(input, record, args, result._counter[0])
+        result._counter = version_cell(input)  # no gradient goes through it, so it needs no history as a view
         return result
     return call
 
@@ -77,11 +79,25 @@ def link(record: OpDef, input: Tensor, args: tuple[Any, ...], result: Tensor) ->
     if cell is None:
         cell = input._counter = [0]
     result._counter = cell
-    view = View(input, record, args, cell[0])
+    view: View = new(View)  # its __init__, written out: this is the way of every view
+    view.parent = input
+    view.record = record
+    view.args = args
+    view.version = cell[0]
     if input._edge is not None and STATE.enabled and result._kind.differentiable:
         edge = input._edge if input._view is None else edge_of(input)
         if edge is not None:
-            node = make_node(record, (input, *args), (edge,), (True,))
+            node: Node = new(Node)  # make_node, written out: a view's node keeps metadata only
+            plan = record.save_plans.get(_NEEDS) or record.save_plan(_NEEDS)
+            node.plan = plan
+            node.edges = (edge,)
+            node.order = next_order()
+            if plan.sources:
+                node.saved = [args[position - 1] if source == ARGUMENT else
+                              input._array.shape if source == SHAPE else input._kind
+                              for source, position in plan.sources]
+            if WATCHERS:
+                watch(node)
             node.shape, node.kind = result._array.shape, result._kind
             result._edge = (node, 0)
         else:
@@ -105,7 +121,7 @@ def bind_views(record: OpDef) -> Callable[..., tuple[Tensor, ...]]:
         if len(args) + 1 != arity:
             args = record.complete((input, *args), {})[1:]
         if ACTIVE and STACK.modes:
-            return modes.through(record, call, (input, *args), {})  # type: ignore[no-any-return]
+            return modes.through(record, call, (input, *args), {})
         if not isinstance(input, Tensor):
             raise wrong_type(record, 0, input)
         before, STATE.enabled = STATE.enabled, False

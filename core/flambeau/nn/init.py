@@ -12,7 +12,9 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from flambeau.autograd import no_grad
+from flambeau.errors import ArgumentValueError
 from flambeau.ops.creation import empty_like
+from flambeau.ops.random import randperm
 from flambeau.ops.selection import where
 from flambeau.tensor import Tensor
 
@@ -62,11 +64,11 @@ def calculate_gain(nonlinearity: str, param: int | float | None = None) -> float
     if nonlinearity == "leaky_relu":
         slope = 0.01 if param is None else param
         if isinstance(slope, bool) or not isinstance(slope, (int, float)):
-            raise ValueError(f"negative_slope {param} not a valid number")
+            raise ArgumentValueError(f"negative_slope {param} not a valid number")
         return math.sqrt(2.0 / (1 + slope**2))
     if nonlinearity == "selu":
         return 3.0 / 4
-    raise ValueError(f"Unsupported nonlinearity {nonlinearity}")
+    raise ArgumentValueError(f"Unsupported nonlinearity {nonlinearity}")
 
 
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Generator | None = None) -> Tensor:
@@ -196,7 +198,7 @@ def eye_(tensor: Tensor) -> Tensor:
             [0., 1., 0.]])
     """
     if tensor.dim() != 2:
-        raise ValueError("Only tensors with 2 dimensions are supported")
+        raise ArgumentValueError("Only tensors with 2 dimensions are supported")
     with no_grad():
         tensor.zero_()
         tensor.diagonal().fill_(1)
@@ -215,9 +217,9 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     tensor([[[0., 1., 0.]]])
     """
     if tensor.dim() not in (3, 4, 5):
-        raise ValueError("Only tensors with 3, 4, or 5 dimensions are supported")
+        raise ArgumentValueError("Only tensors with 3, 4, or 5 dimensions are supported")
     if tensor.size(0) % groups != 0:
-        raise ValueError("dim 0 must be divisible by groups")
+        raise ArgumentValueError("dim 0 must be divisible by groups")
     per_group = tensor.size(0) // groups
     centre = tuple(extent // 2 for extent in tensor.shape[2:])
     with no_grad():
@@ -231,7 +233,7 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
 def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
     """How many inputs feed one output of a weight (out, in, *kernel), and how many outputs one input feeds."""
     if tensor.dim() < 2:
-        raise ValueError("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions")
+        raise ArgumentValueError("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions")
     field = math.prod(tensor.shape[2:])
     return tensor.size(1) * field, tensor.size(0) * field
 
@@ -239,7 +241,7 @@ def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
 def _calculate_correct_fan(tensor: Tensor, mode: FanMode) -> int:
     lowered = mode.lower()
     if lowered not in ("fan_in", "fan_out"):
-        raise ValueError(f"Mode {lowered} not supported, please use one of ['fan_in', 'fan_out']")
+        raise ArgumentValueError(f"Mode {lowered} not supported, please use one of ['fan_in', 'fan_out']")
     fan_in, fan_out = _calculate_fan_in_and_fan_out(tensor)
     return fan_in if lowered == "fan_in" else fan_out
 
@@ -331,7 +333,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     True
     """
     if tensor.dim() < 2:
-        raise ValueError("Only tensors with 2 or more dimensions are supported")
+        raise ArgumentValueError("Only tensors with 2 or more dimensions are supported")
     if tensor.numel() == 0:
         return tensor
     rows = tensor.size(0)
@@ -367,9 +369,7 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Gener
     6
     """
     if tensor.dim() != 2:
-        raise ValueError("Only tensors with 2 dimensions are supported")
-    from flambeau.ops.random import randperm
-
+        raise ArgumentValueError("Only tensors with 2 dimensions are supported")
     rows, columns = tensor.shape
     zeros = math.ceil(sparsity * rows)
     with no_grad():

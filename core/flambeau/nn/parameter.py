@@ -7,8 +7,6 @@ in `serialization`.
 
 from __future__ import annotations
 
-from typing import Any
-
 from flambeau.ops.creation import empty
 from flambeau.tensor import Tensor
 
@@ -31,12 +29,12 @@ class Parameter(Tensor):
     def __new__(cls, data: Tensor | None = None, requires_grad: bool = True) -> Parameter:
         if data is None:
             data = empty(0)
-        return Tensor._make_subclass(cls, data, requires_grad)  # type: ignore[no-any-return]
+        return Tensor._make_subclass(cls, data, requires_grad)
 
     def __init__(self, data: Tensor | None = None, requires_grad: bool = True) -> None:
         """Everything happens in ``__new__``; this accepts the same arguments so that the call type-checks."""
 
-    def __repr__(self, *, tensor_contents: Any = None) -> str:
+    def __repr__(self, *, tensor_contents: str | None = None) -> str:  # type: ignore[override]  # mypy forgets its name
         return "Parameter containing:\n" + super().__repr__()
 
 

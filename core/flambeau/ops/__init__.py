@@ -5,17 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau.ops import (
-    activation, argreduction, attention, bitwise, comparison, complex_numbers, construct, conv, creation,
-    derive, draws, dropout, elementwise, embedding, factory, gather, indexing, joining, legacy, linalg, loss, methods,
-    movement, nonlinear, normalization, operators, padding, pooling, protocols, random, rearrange, reduction, search, selection, shape,
-    softmax, special, ternary, transcendental, views)
+    activation, argreduction, attention, bitwise, comparison, complex_numbers, construct, conv, copies, creation,
+    derive, draws, dropout, einsum, elementwise, embedding, factorization, factory, gather, indexing,
+    joining, legacy, linalg, loss, loss_elements, methods, movement, nonlinear, normalization, norms,
+    operators, padding, pooling, protocols, random, rearrange, reduction, scan, search, selection, shape,
+    softmax, sorting, special, statistics, ternary, transcendental, views)
 from flambeau.registry import ALIASES, OPERATORS
 
-__all__ = ["activation", "argreduction", "attention", "bitwise", "comparison", "complex_numbers", "construct",
-           "conv", "creation", "draws", "dropout", "elementwise", "embedding", "factory", "gather", "indexing",
-           "joining", "legacy", "linalg", "statistics", "sorting", "scan", "norms", "loss_elements", "loss", "methods", "movement", "nonlinear", "normalization", "operators",
-           "padding", "pooling", "protocols", "random", "rearrange", "reduction", "search", "selection", "shape", "softmax", "special", "ternary",
-           "transcendental", "views"]
+__all__ = ["activation", "argreduction", "attention", "bitwise", "comparison", "complex_numbers",
+           "construct", "conv", "copies", "creation", "draws", "dropout", "einsum", "elementwise", "embedding",
+           "factorization", "factory", "gather", "indexing", "joining", "legacy", "linalg", "loss",
+           "loss_elements", "methods", "movement", "nonlinear", "normalization", "norms", "operators",
+           "padding", "pooling", "protocols", "random", "rearrange", "reduction", "scan", "search",
+           "selection", "shape", "softmax", "sorting", "special", "statistics", "ternary", "transcendental",
+           "views"]
 
 derive.install()
 methods.install()

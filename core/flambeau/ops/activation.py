@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau.dispatch import composite, front
-from flambeau.errors import ArgumentError, ArgumentValueError, ShapeError, message
+from flambeau.errors import ArgumentError, ArgumentValueError, DtypeError, ShapeError, message
 from flambeau.ops import nonlinear, rules
 from flambeau.ops.nonlinear import sigmoid, tanh
 from flambeau.tensor import Tensor, attach
@@ -14,6 +14,13 @@ _relu_inplace, _selu_inplace = rules.inplace(nonlinear._relu), rules.inplace(non
 _celu_inplace, _threshold_inplace = rules.inplace(nonlinear._celu), rules.inplace(nonlinear._threshold)
 _elu_inplace, _leaky_inplace = rules.inplace(nonlinear._elu), rules.inplace(nonlinear._leaky_relu)
 _hardtanh_inplace = rules.inplace(nonlinear._hardtanh)
+
+def _check_floating(op: str, input: Tensor) -> None:
+    """Refuse what a float parameter would promote: the result has the input's dtype."""
+    if isinstance(input, Tensor) and not input._kind.dtype.is_floating_point:
+        raise DtypeError(message(op, f"not implemented for {input._kind.dtype}", allowed="floating dtypes",
+                                 next_step="convert the input, for example x.to(torch.float32)"))
+
 
 # `x.relu()` is the record's call itself; the function has one more argument.
 attach(nonlinear._relu, "relu")
@@ -56,6 +63,7 @@ def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
 @front(nonlinear._celu)
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """The element, or `alpha * (exp(x / alpha) - 1)` below 0. `alpha` is not 0."""
+    _check_floating("celu", input)
     if alpha == 0:
         raise ArgumentError(message("celu", "ZeroDivisionError: alpha cannot be 0 for CELU", given=repr(alpha)))
     return (_celu_inplace if inplace else nonlinear._celu)(input, alpha)  # type: ignore[no-any-return]
@@ -75,6 +83,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     >>> torch.nn.functional.elu(torch.tensor([-1., 2.]))
     tensor([-0.6321,  2.0000])
     """
+    _check_floating("elu", input)
     return elu_(input, alpha) if inplace else nonlinear._elu(input, alpha, 1.0, 1.0)
 
 
@@ -92,6 +101,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     >>> torch.nn.functional.leaky_relu(torch.tensor([-1., 2.]), 0.1)
     tensor([-0.1000,  2.0000])
     """
+    _check_floating("leaky_relu", input)
     return leaky_relu_(input, negative_slope) if inplace else nonlinear._leaky_relu(input, negative_slope)
 
 
@@ -157,12 +167,14 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     >>> torch.nn.functional.softplus(torch.tensor([0., 30.]))
     tensor([ 0.6931, 30.0000])
     """
+    _check_floating("softplus", input)
     return nonlinear._softplus(input, beta, threshold)
 
 
 @front(nonlinear._softshrink)
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """The element moved by `lambd` towards 0, or 0 within `lambd` of it."""
+    _check_floating("softshrink", input)
     if lambd < 0:
         raise ArgumentError(message("softshrink", "lambda must be greater or equal to 0, but found to be "
                                     f"{lambd}", next_step="pass a non-negative lambd"))
@@ -229,6 +241,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     >>> torch.hardshrink(torch.tensor([0.2, -2.]))
     tensor([ 0., -2.])
     """
+    _check_floating("hardshrink", input)
     return nonlinear._hardshrink(input, lambd)
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from flambeau.dispatch import alias, binary, comparison, composite, unary
+from flambeau.dispatch import alias, binary, comparison, composite, front, unary
+from flambeau.dispatch.run import wrong_type
 from flambeau.dtypes import COMPLEX, FLOAT
 from flambeau.errors import ArgumentError, DtypeError, message
 from flambeau.ir import expr as ir
@@ -42,7 +43,7 @@ def le(input: Tensor, other: Any) -> Tensor:
 @binary(promote=comparison, vjp="none", excluded=(COMPLEX,), expr=lambda x, y: x > y)
 def gt(input: Tensor, other: Any) -> Tensor:
     """Whether elements are greater than those of `other`."""
-    return lt(other, input)
+    return lt.op.call(other, input)  # type: ignore[attr-defined,no-any-return]
 
 
 @binary(promote=comparison, vjp="none", excluded=(COMPLEX,), expr=lambda x, y: x >= y)
@@ -51,6 +52,22 @@ def ge(input: Tensor, other: Any) -> Tensor:
     return (input > other) | (input == other)  # type: ignore[no-any-return]
 
 
+def _tensors(core: Any, count: int) -> Any:
+    """The face of a record whose first `count` operands must be tensors when it is called by name."""
+    record, call = core.op, core
+
+    def face(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
+        if not isinstance(input, Tensor):
+            raise wrong_type(record, 0, input)
+        if count == 2 and not isinstance(other, Tensor):
+            raise wrong_type(record, 1, other)
+        return call(input, other, out=out)  # type: ignore[no-any-return]
+    face.__name__ = face.__qualname__ = record.name
+    face.__doc__, face.__module__ = record.doc, record.module
+    return front(core)(face)
+
+
+eq, ne, lt, le, gt, ge = (_tensors(each, 1) for each in (eq, ne, lt, le, gt, ge))
 not_equal, less, less_equal = alias("not_equal", ne), alias("less", lt), alias("less_equal", le)
 greater, greater_equal = alias("greater", gt), alias("greater_equal", ge)
 
@@ -87,6 +104,9 @@ def logical_xor(input: Tensor, other: Tensor) -> Tensor:
 def logical_not(input: Tensor) -> Tensor:
     """Whether elements are zero."""
     return input == 0  # type: ignore[return-value]
+
+
+logical_and, logical_or, logical_xor = (_tensors(each, 2) for each in (logical_and, logical_or, logical_xor))
 
 
 # ---------------------------------------------------------------------------------------------- kinds of numbers
@@ -148,6 +168,9 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8
     >>> torch.isclose(torch.tensor([1., 2.]), torch.tensor([1.000001, 2.1]))
     tensor([ True, False])
     """
+    for position, each in enumerate((input, other)):
+        if not isinstance(each, Tensor):
+            raise wrong_type(isclose.op, position, each)  # type: ignore[attr-defined]
     if input._kind.dtype is not other._kind.dtype:
         raise DtypeError(message("isclose", f"{input._kind.dtype} did not match {other._kind.dtype}",
                                  next_step="convert one of them"))

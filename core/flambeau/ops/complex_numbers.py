@@ -77,7 +77,7 @@ def angle(input: Tensor) -> Tensor:
     """
     if input._kind.dtype.is_complex:
         return atan2(input.imag, input.real)  # type: ignore[attr-defined]
-    return atan2(input * 0, input)  # type: ignore[operator]
+    return atan2((input * 0).abs(), input)  # type: ignore[operator]
 
 
 @binary(promote=rules.to_complex, excluded=rules.FLOATS_ONLY, method=False, inplace=False,

@@ -9,11 +9,9 @@ from typing import Any
 from flambeau import discovery, dtypes
 from flambeau.device import get_default_device
 from flambeau.dispatch import composite
-from flambeau.errors import (
-    ArgumentError, ArgumentTypeError, ArgumentValueError, DtypeError, FlambeauError, message)
+from flambeau.errors import ArgumentError, ArgumentTypeError, ArgumentValueError, DtypeError, FlambeauError, message
 from flambeau.ops import movement
 from flambeau.ops.factory import as_device, finish
-from flambeau.shapes import is_contiguous
 from flambeau.tensor import Tensor, attach, make, new
 
 _SUPPORTED = "float64, float32, float16, complex64, complex128, int64, int32, int16, int8, uint64, uint32, uint16, " \
@@ -92,17 +90,17 @@ def _host_array(host: Any, data: Any, dtype: Any) -> Any:
             raise ArgumentError("Could not infer dtype of NoneType")
         else:
             array = host.from_python(data, None)
-            if leaf is None:  # nothing but empty lists
+            if isinstance(data, (list, tuple)) and not _has_double(data) and host.dtype_of(array) is dtypes.float64:
                 array = host.from_python(data, dtypes.get_default_dtype())
         found = host.dtype_of(array)
-    except FlambeauError:
-        raise
+    except FlambeauError as error:
+        if not _has_tensor(data):
+            raise
+        return _second_try(host, data, dtype, error)
     except (TypeError, ValueError, OverflowError, KeyError, RuntimeError) as error:
         return _second_try(host, data, dtype, error)
     if found is dtypes.uint64 and dtype is None and kind is int:
         raise ArgumentValueError("tensor: Overflow when unpacking long long")
-    if getattr(array, "ndim", 0) > 1 and not is_contiguous(array.shape, host.layout(array)[0]):
-        return host.kernels["clone"](array)
     return array
 
 
@@ -129,6 +127,13 @@ def _without_tensors(data: Any) -> Any:
                           "Consider using tensor.detach() first.", UserWarning, stacklevel=5)
         return data.item()
     return [_without_tensors(each) for each in data] if isinstance(data, (list, tuple)) else data
+
+
+def _has_double(data: Any) -> bool:
+    """Whether there is a NumPy value of float64 among the items; Python's floats have no dtype."""
+    if isinstance(data, (list, tuple)):
+        return any(_has_double(each) for each in data)
+    return str(getattr(data, "dtype", "")) == "float64"
 
 
 def _has_tensor(data: Any) -> bool:
@@ -181,7 +186,8 @@ def _check_regular(data: Any) -> None:
         dim += 1
     nested = next((each for each in level if isinstance(each, (list, tuple))), None)
     if nested is not None:
-        raise ArgumentTypeError(f"tensor: '{type(nested).__name__}' object cannot be interpreted as a number (at dim {dim})")
+        raise ArgumentTypeError(f"tensor: '{type(nested).__name__}' object cannot be interpreted as a number (at dim "
+                                f"{dim})")
 
 
 def _bad_leaf(data: Any, depth: int = 0) -> Exception | None:
@@ -194,7 +200,8 @@ def _bad_leaf(data: Any, depth: int = 0) -> Exception | None:
             ArgumentTypeError(f"new(): invalid data type '{name}'")
     if isinstance(data, (int, float, complex)) or hasattr(data, "__float__") or hasattr(data, "__array__"):
         return None
-    return ArgumentError(f"Could not infer dtype of {type(data).__name__}; allowed: numbers and nested sequences of them")
+    return ArgumentError(f"Could not infer dtype of {type(data).__name__}; allowed: numbers and nested sequences of "
+                         "them")
 
 
 # ---------------------------------------------------------------------------------------------- sharing memory
@@ -221,7 +228,8 @@ def from_numpy(ndarray: Any) -> Tensor:
     if any(step < 0 for step in array.strides):
         raise ArgumentValueError(
             "At least one stride in the given numpy array is negative, and tensors with negative strides are not "
-            "currently supported. (You can probably work around this by making a copy of your array with array.copy().)")
+            "currently supported. (You can probably work around this by making a copy of your array with "
+            "array.copy().)")
     if any(step % array.itemsize for step in array.strides):
         raise ArgumentValueError("given numpy array strides not a multiple of the element byte size. Copy the numpy "
                                  "array to reallocate the memory.")
@@ -263,8 +271,8 @@ def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | Non
     shares = True
     if isinstance(obj, Tensor):
         result = obj if requires_grad or not obj.requires_grad else obj.detach()
-    elif isinstance(obj, discovery.host().array_type) or (hasattr(obj, "__array_interface__") and hasattr(obj, "shape")):
-        result = from_numpy(obj) if isinstance(obj, discovery.host().array_type) else from_data(obj)
+    elif isinstance(obj, discovery.host().array_type):
+        result = from_numpy(obj)
     elif hasattr(obj, "__dlpack__"):
         result = from_dlpack(obj)
     elif isinstance(obj, (bytes, bytearray, memoryview)):
@@ -332,7 +340,8 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
         result = ext_tensor.detach()
     elif not hasattr(ext_tensor, "__dlpack_device__"):
         raise ArgumentTypeError(message("from_dlpack", "the object does not speak DLPack",
-                                        given=type(ext_tensor).__name__, next_step="it needs __dlpack__ and __dlpack_device__"))
+                                        given=type(ext_tensor).__name__,
+                                        allowed="objects with __dlpack__ and __dlpack_device__"))
     else:
         type_, index = ext_tensor.__dlpack_device__()
         name = DLPACK_TYPES.get(int(type_), f"DLPack device type {int(type_)}")
@@ -359,7 +368,8 @@ def attach_new(name: str, maker: Callable[..., Tensor]) -> None:
 
 
 @attach
-def new_tensor(self: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def new_tensor(self: Tensor, data: Any, *, dtype: Any = None, device: Any = None,
+               requires_grad: bool = False) -> Tensor:
     """A tensor with a copy of `data`, of this tensor's dtype and device unless given."""
     wanted = self._kind.dtype if dtype is None else dtype
     where = self._kind.device if device is None else device

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 from flambeau import dtypes, shapes
@@ -10,8 +11,7 @@ from flambeau.discovery import Kind
 from flambeau.dispatch import composite, front
 from flambeau.dtypes import FLOAT, INTEGER
 from flambeau.errors import ArgumentError, ArgumentTypeError, message
-from flambeau.ops.construct import (
-    as_tensor, asarray, attach_new, from_dlpack, from_numpy, frombuffer, tensor)
+from flambeau.ops.construct import as_tensor, asarray, attach_new, from_dlpack, from_numpy, frombuffer, tensor
 from flambeau.ops.factory import ACTIVE, as_size, empty_array, factory, factory_kind, finish
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor, make, new
@@ -98,7 +98,7 @@ def full(size: Any, fill_value: Any, *, out: Tensor | None = None, names: Any = 
             [7, 7]])
     """
     value = _number(fill_value, "full")
-    kind = factory_kind(dtype, device, None if dtype is not None else dtypes.of_python(type(value)))
+    kind = factory_kind(dtype, device, None if dtype is not None else dtypes.of_python(_python_type(value)))
     result = _full(as_size((size,), None, "full"), _storable(value, kind, "full"), kind)
     return finish(result, out, requires_grad, layout, "full")
 
@@ -219,10 +219,17 @@ def _number(value: Any, op: str) -> Any:
         return value
     if isinstance(value, Tensor) or hasattr(value, "__array__"):
         return value.item()
-    for number in (bool, int, float, complex):
-        if isinstance(value, number):
-            return number(value)
+    if isinstance(value, (int, float, complex)):  # a subclass of one of them
+        return value
     raise ArgumentTypeError(f"{op}(): argument 'fill_value' must be Number, not {type(value).__name__}")
+
+
+def _python_type(value: Any) -> type:
+    return next(each for each in (bool, int, float, complex) if isinstance(value, each))
+
+
+def _overflow(op: str, dtype: dtypes.dtype, value: Any) -> str:
+    return message(op, f"value cannot be converted to type {dtype.name} without overflow", given=repr(value))
 
 
 def _storable(value: Any, kind: Kind, op: str) -> Any:
@@ -230,20 +237,20 @@ def _storable(value: Any, kind: Kind, op: str) -> Any:
     dtype = kind.dtype
     if isinstance(value, complex) and not dtype.is_complex:
         if value.imag:
-            raise ArgumentError(f"{op}: value cannot be converted to type {dtype.name} without overflow; given: {value}")
+            raise ArgumentError(_overflow(op, dtype, value))
         value = value.real
     if dtype.category == INTEGER:
         if isinstance(value, float) and not math.isfinite(value):
-            raise ArgumentError(f"{op}: value cannot be converted to type {dtype.name} without overflow; given: {value}")
+            raise ArgumentError(_overflow(op, dtype, value))
         value = int(value)
         bits = 8 * dtype.itemsize
         if not -(1 << bits - 1) <= value < (1 << bits - dtype.is_signed):
-            raise ArgumentError(f"{op}: value cannot be converted to type {dtype.name} without overflow; given: {value}")
+            raise ArgumentError(_overflow(op, dtype, value))
         return value % (1 << bits) if not dtype.is_signed else value
     if dtype.category == FLOAT and dtype is not dtypes.float64 and isinstance(value, (int, float)):
         from flambeau.finfo import finfo
         if not dtype.storage_only and abs(value) > finfo(dtype).max and abs(value) != math.inf:
-            raise ArgumentError(f"{op}: value cannot be converted to type {dtype.name} without overflow; given: {value}")
+            raise ArgumentError(_overflow(op, dtype, value))
         return float(value)
     return bool(value) if dtype is dtypes.bool_ else value
 
@@ -308,14 +315,16 @@ def _count(start: Any, end: Any, step: Any) -> int:
 
 
 @composite(method=False)
-def range(start: Any, end: Any = None, step: Any = 1, **options: Any) -> Tensor:  # noqa: A001 - PyTorch's name
+def range(start: Any, end: Any = None, step: Any = 1, **options: Any) -> Tensor:
     """Like `arange`, but of the default dtype and with `end` included. `arange` is preferred.
 
+    >>> import warnings
     >>> import flambeau as torch
-    >>> torch.range(1, 3)
+    >>> with warnings.catch_warnings():
+    ...     warnings.simplefilter("ignore")
+    ...     torch.range(1, 3)
     tensor([1., 2., 3.])
     """
-    import warnings
     warnings.warn("torch.range is deprecated and will be removed in a future release because its behavior is "
                   "inconsistent with Python's range builtin. Instead, use torch.arange, which produces values in "
                   "[start, end).", UserWarning, stacklevel=2)

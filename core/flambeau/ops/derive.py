@@ -7,6 +7,7 @@ or a backend without a renderer calls several.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
 from typing import Any
 
@@ -20,7 +21,21 @@ class _Functions(dict[str, Callable[..., Any]]):
     """The functions of expressions on tensors and numbers: the operators of the same name."""
 
     def __missing__(self, name: str) -> Callable[..., Any]:
-        return OPERATORS[name].call
+        call, on_numbers = OPERATORS[name].call, _ON_NUMBERS.get(name)
+        if on_numbers is None:
+            return call
+
+        def either(*operands: Any) -> Any:
+            chosen = call if any(isinstance(each, Tensor) for each in operands) else on_numbers
+            return chosen(*operands)
+        return either
+
+
+# Operands may be numbers alone: the part of an expression that depends on an operator's parameters only.
+_ON_NUMBERS: dict[str, Callable[..., Any]] = {
+    "neg": operator.neg, "abs": abs, "add": operator.add, "sub": operator.sub, "mul": operator.mul,
+    "div": operator.truediv, "pow": operator.pow, "lt": operator.lt, "le": operator.le, "gt": operator.gt,
+    "ge": operator.ge, "eq": operator.eq, "ne": operator.ne}
 
 
 def _cast(value: Any, target: str, like: Any) -> Any:

@@ -44,7 +44,7 @@ def _bind(record: OpDef) -> Callable[..., Tensor]:
 
     def call(*args: Any, out: Any = None) -> Tensor:
         if ACTIVE and STACK.modes:
-            return modes.through(record, call, args, {} if out is None else {"out": out})  # type: ignore[no-any-return]
+            return modes.through(record, call, args, {} if out is None else {"out": out})
         kind: Kind = args[-1]
         kernel = kind.kernels.get(name)
         if kernel is None:
@@ -150,7 +150,7 @@ def _dropout_mask(size: Shape, p: float, generator: Generator | None, kind: Kind
 @draw(decomposed=True)
 def _randperm(n: int, generator: Generator | None, kind: Kind) -> Tensor:
     """The whole numbers below `n` in random order."""
-    return _uniform((n,), 0.0, 1.0, generator, kind.to(dtypes.float32)).argsort().to(kind.dtype)
+    return _uniform((n,), 0.0, 1.0, generator, kind.to(dtypes.float32)).sort().indices.to(kind.dtype)
 
 
 @primitive(vjp={"input": lambda g: g.new_zeros(g._array.shape)}, dtype_rule="any", method=False, no_fallback=True)

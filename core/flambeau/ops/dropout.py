@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 from flambeau.dispatch import composite
@@ -25,7 +26,7 @@ def _mask(input: Tensor, p: float, record: Any) -> Tensor:
     """Draws of the input's shape and order of dimensions (which decides the order of the draws)."""
     kind, shape = input._kind, input._array.shape
     if is_contiguous(shape, kind.backend.layout(input._array)[0]):
-        return record(shape, p, None, kind)  # type: ignore[no-any-return]
+        return record(shape, p, None, kind)
     array = empty_array(kind, shape, input)
     record(shape, p, None, kind, out=array)
     return make(array, kind)
@@ -76,30 +77,62 @@ def _feature_dropout(input: Tensor, p: float, train: bool, inplace: bool) -> Ten
     return input.mul_(mask) if inplace else input * mask
 
 
-def _by_dims(name: str, channels_first: int) -> Any:
-    """`dropout1d` and its like: `channels_first` dimensions with a batch, one less without."""
-    def call(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-        ndim = len(input._array.shape)
-        if ndim not in (channels_first, channels_first - 1):
-            raise ArgumentError(f"{name}: Expected {channels_first - 1}D or {channels_first}D input, but received a "
-                                f"{ndim}D input; (N, C, ...) or (C, ...)")
-        if ndim == channels_first or not training or p == 0.0:
-            return _feature_dropout(input, p, training, inplace)
-        result = _feature_dropout(input.unsqueeze(0), p, training, inplace)
-        return input if inplace else result.squeeze(0)
-    call.__name__ = call.__qualname__ = name
-    call.__doc__ = f"""`dropout` of whole channels of an input (N, C, ...) with {channels_first} dimensions, or (C, ...).
+@composite(namespace="nn.functional", method=False)
+def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """`dropout` of whole channels of an input (N, C, L) or (C, L).
 
     >>> import flambeau as torch
-    >>> torch.nn.functional.{name}(torch.ones({', '.join('2' * channels_first)}), training=False).ndim
-    {channels_first}
+    >>> torch.nn.functional.dropout1d(torch.ones(2, 3, 4), training=False).shape
+    torch.Size([2, 3, 4])
     """
-    return composite(namespace="nn.functional", method=False)(call)
+    ndim = len(input._array.shape)
+    if ndim not in (2, 3):
+        raise ArgumentError(f"dropout1d: Expected 2D or 3D input, but received a {ndim}D input; (N, C, L) or (C, L)")
+    return _batched(input, p, training, inplace, ndim == 3)
 
 
-dropout1d = _by_dims("dropout1d", 3)
-dropout2d = _by_dims("dropout2d", 4)
-dropout3d = _by_dims("dropout3d", 5)
+@composite(namespace="nn.functional", method=False)
+def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """`dropout` of whole channels of an input (N, C, H, W). Three dimensions are taken as (N, C, L), with a warning.
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.dropout2d(torch.ones(2, 3, 4, 4), training=False).shape
+    torch.Size([2, 3, 4, 4])
+    """
+    ndim = len(input._array.shape)
+    if ndim == 3:
+        warnings.warn("dropout2d: Received a 3-D input to dropout2d and assuming that channel-wise 1D dropout behavior "
+                      "is desired - input is interpreted as shape (N, C, L); use dropout1d, or add a batch dimension",
+                      UserWarning, stacklevel=2)
+    elif ndim != 4:
+        _warn_of_dims("dropout2d", ndim, "4-D (N, C, H, W)")
+    return _feature_dropout(input, p, training, inplace)
+
+
+@composite(namespace="nn.functional", method=False)
+def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+    """`dropout` of whole channels of an input (N, C, D, H, W) or (C, D, H, W).
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.dropout3d(torch.ones(2, 3, 4, 4, 4), training=False).shape
+    torch.Size([2, 3, 4, 4, 4])
+    """
+    ndim = len(input._array.shape)
+    if ndim not in (4, 5):
+        _warn_of_dims("dropout3d", ndim, "5-D (N, C, D, H, W) or 4-D (C, D, H, W)")
+    return _batched(input, p, training, inplace, ndim == 5)
+
+
+def _warn_of_dims(name: str, ndim: int, wanted: str) -> None:
+    warnings.warn(f"{name}: Received a {ndim}-D input to {name}, which is deprecated and will result in an error in a "
+                  f"future release; it takes {wanted}", UserWarning, stacklevel=3)
+
+
+def _batched(input: Tensor, p: float, training: bool, inplace: bool, has_batch: bool) -> Tensor:
+    if has_batch or not training or p == 0.0:
+        return _feature_dropout(input, p, training, inplace)
+    result = _feature_dropout(input.unsqueeze(0), p, training, inplace)
+    return input if inplace else result.squeeze(0)
 
 
 def _alpha(input: Tensor, p: float, training: bool, inplace: bool, channels: bool) -> Tensor:
@@ -145,7 +178,7 @@ def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False,
 
 def _inplace(name: str, call: Any) -> Any:
     def inplace(input: Tensor, p: float = 0.5, train: bool = True) -> Tensor:
-        return call(input, p, train, True)  # type: ignore[no-any-return]
+        return call(input, p, train, True)
     inplace.__name__ = inplace.__qualname__ = name
     inplace.__doc__ = f"`{name[:-1]}` in place."
     return inplace

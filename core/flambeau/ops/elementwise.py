@@ -11,7 +11,7 @@ from typing import Any
 from flambeau import dtypes
 from flambeau.dispatch import alias, binary, composite, front, int_to_float, to_real, unary
 from flambeau.dtypes import COMPLEX
-from flambeau.errors import ArgumentError, message
+from flambeau.errors import ArgumentError, DtypeError, message
 from flambeau.ir import expr as ir
 from flambeau.ops import rules
 from flambeau.ops.selection import where
@@ -167,23 +167,24 @@ def floor_divide(input: Tensor, other: Any) -> Tensor:
     """
 
 
-@binary(vjp="none", excluded=(*rules.NOT_BOOL, COMPLEX), method=False, namespace="internal", expr=ir.trunc_divide)
+@binary(vjp={"input": rules.zeros, "other": rules.zeros}, excluded=(*rules.NOT_BOOL, COMPLEX), method=False,
+        namespace="internal", grad_name="DivBackward2", expr=lambda x, y: x // y)
+def _div_floor(input: Tensor, other: Any) -> Tensor:
+    """The quotient rounded down."""
+    return floor_divide(input, other)
+
+
+@binary(vjp={"input": rules.zeros, "other": rules.zeros}, excluded=(*rules.NOT_BOOL, COMPLEX), method=False,
+        namespace="internal", grad_name="DivBackward2", expr=ir.trunc_divide)
 def _trunc_divide(input: Tensor, other: Any) -> Tensor:
     """The quotient rounded towards zero."""
-    whole = (input - fmod(input, other)) / other
-    return whole.round().to(rules.common_of(input, other))  # type: ignore[no-any-return]
-
-
-@binary(vjp={"input": rules.zeros, "other": rules.zeros}, excluded=(*rules.NOT_BOOL, COMPLEX), method=False, namespace="internal",
-        grad_name="DivBackward2")
-def _rounded_divide(input: Tensor, other: Any) -> Tensor:
-    """The quotient rounded down, with a gradient of zero."""
-    return floor_divide(input, other)
+    down = floor_divide(input, other)
+    return down + ((down < 0) & (down * other != input))
 
 
 def _rounding(op: str, mode: str | None) -> Any:
     if mode == "floor":
-        return floor_divide
+        return _div_floor
     if mode == "trunc":
         return _trunc_divide
     raise ArgumentError(message(op, f"expected rounding_mode to be one of None, 'trunc', or 'floor' but found {mode!r}"))
@@ -201,6 +202,8 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Tensor
     """
     if rounding_mode is None:
         return _div(input, other, out=out)
+    if rounding_mode == "trunc" and rules.common_of(input, other).is_floating_point:
+        return _div(input, other).trunc() if out is None else _div(input, other).trunc(out=out)  # type: ignore
     return _rounding("div", rounding_mode)(input, other, out=out)  # type: ignore[no-any-return]
 
 
@@ -312,7 +315,7 @@ def _double(value: Any, wide: Any) -> Any:
     return value.to(wide) if isinstance(value, Tensor) else value
 
 
-@composite(out=True)
+@composite(out=True, inplace=True)
 def float_power(input: Any, exponent: Any) -> Tensor:
     """The power, computed in float64 (complex128 for complex operands).
 
@@ -378,6 +381,15 @@ def abs(input: Tensor) -> Tensor:
 
 
 absolute = alias("absolute", abs)
+_abs_inplace = rules.inplace(abs)
+
+
+@rules.inplace_front(abs)
+def abs_(input: Tensor) -> Tensor:
+    """Absolute values in place; complex tensors, whose absolute values are real, are refused."""
+    if input._kind.dtype.is_complex:
+        raise DtypeError("In-place abs is not supported for complex tensors; use abs()")
+    return _abs_inplace(input)  # type: ignore[no-any-return]
 
 
 @unary(excluded=(COMPLEX,), vjp={"input": rules.zeros},
@@ -452,6 +464,24 @@ def fmax(input: Tensor, other: Tensor) -> Tensor:
              "other": lambda g, input, other: g.masked_fill((input <= other) | (other != other), 0)})
 def fmin(input: Tensor, other: Tensor) -> Tensor:
     """The smaller element; nan only if both are nan."""
+
+
+# ---------------------------------------------------------------------------------------------- whole numbers
+@binary(excluded=(dtypes.BOOL, *rules.INTEGRAL_ONLY), vjp="none")
+def gcd(input: Tensor, other: Tensor) -> Tensor:
+    """The greatest common divisor of integers.
+
+    >>> import flambeau as torch
+    >>> torch.gcd(torch.tensor([12, 18]), torch.tensor([8, 27]))
+    tensor([4, 9])
+    """
+
+
+@binary(excluded=(dtypes.BOOL, *rules.INTEGRAL_ONLY), vjp="none")
+def lcm(input: Tensor, other: Tensor) -> Tensor:
+    """The least common multiple of integers; 0 where one of them is 0."""
+    divisor = gcd(input, other)
+    return abs(floor_divide(input, divisor.masked_fill(divisor == 0, 1)) * other)  # type: ignore
 
 
 def result_type(tensor1: Any, tensor2: Any) -> dtypes.dtype:

@@ -63,7 +63,7 @@ _host = _Host()
 def as_device(device: Any) -> device_type:
     """A device from a device, string or index."""
     if device.__class__ is device_type:
-        return device  # type: ignore[no-any-return]
+        return device
     if device.__class__ is str:
         found = _named.get(device)
         if found is None:
@@ -87,7 +87,7 @@ def _bind(record: OpDef) -> Callable[..., Tensor]:
 
     def call(*args: Any) -> Tensor:
         if ACTIVE and STACK.modes:
-            return modes.through(record, call, args, {})  # type: ignore[no-any-return]
+            return modes.through(record, call, args, {})
         kind: Kind = args[-1]
         kernel = kind.kernels.get(name)
         if kernel is None:
@@ -110,7 +110,7 @@ def _bind(record: OpDef) -> Callable[..., Tensor]:
 def without_kernel(record: OpDef, args: tuple[Any, ...], kind: Kind) -> Tensor:
     """The decomposition of a factory, or UnsupportedError."""
     if record.decomposition is not None:
-        return record.decomposition(*args)  # type: ignore[no-any-return]
+        return record.decomposition(*args)
     raise UnsupportedError(message(
         record.name, f"device {str(kind.device)!r} has no kernel for it, and factories never run on the host",
         given=str(kind.dtype), next_step=f"make it on the host and move it with .to({str(kind.device)!r}), or add "

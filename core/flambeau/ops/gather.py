@@ -8,7 +8,7 @@ from flambeau import dtypes, shapes
 from flambeau.dispatch import composite, front, operator, primitive
 from flambeau.errors import ArgumentError, ArgumentTypeError, DimensionError, DtypeError, ShapeError
 from flambeau.ops import creation
-from flambeau.ops.indexing import _index, _index_put, mutate
+from flambeau.ops.indexing import _index, _index_put, mutate, out_of_range
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor, attach
 
@@ -30,9 +30,9 @@ def _check_gather(input: Tensor, dim: int, index: Tensor, op: str) -> None:
             raise ShapeError(f"{op}: Size does not match at dimension {number} expected index {list(wanted)} to be no larger "
                              f"than self {list(shape)} apart from dimension {dim}")
     size = shape[dim]
-    for value in index.reshape(-1).tolist():  # type: ignore[attr-defined]
-        if not 0 <= value < size:
-            raise ArgumentError(f"{op}: index {value} is out of bounds for dimension {dim} with size {size}")
+    value = out_of_range(index, 0, size)
+    if value is not None:
+        raise ArgumentError(f"{op}: index {value} is out of bounds for dimension {dim} with size {size}")
 
 
 @primitive(vjp={"input": lambda g, input_shape, dim, index: _scatter_add(g.new_zeros(input_shape), dim, index, g)},
@@ -52,7 +52,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     tensor([[2],
             [3]])
     """
-    return _gather(input, shapes.wrap_dim(dim, len(input._array.shape)), index)  # type: ignore[no-any-return]
+    return _gather(input, shapes.wrap_dim(dim, len(input._array.shape)), index)
 
 
 def _scatter_rule(op: str, input: Tensor, dim: int, index: Tensor) -> Shape:
@@ -71,7 +71,7 @@ def _scatter(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Shape:
           grad_name="ScatterBackward1")
 def _scatter_value(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """A copy with the elements at the positions along a dimension replaced by a number."""
-    return _scatter(input, dim, index, creation._full(index._array.shape, value, input._kind))  # type: ignore[no-any-return]
+    return _scatter(input, dim, index, creation._full(index._array.shape, value, input._kind))
 
 
 @primitive(vjp={"input": lambda g: g, "src": lambda g, dim, index: _gather(g, dim, index)}, dtype_rule="any")
@@ -95,7 +95,7 @@ def _scatter_source(input: Tensor, dim: int, index: Tensor, src: Tensor, op: str
                              f"given: {list(wanted)} and {list(have)}")
         if any(mine > theirs for mine, theirs in zip(wanted, have, strict=False)):
             raise ShapeError(f"{op}(): Expected index {list(wanted)} to be no larger than src {list(have)}")
-        src = src[tuple([slice(0, size) for size in wanted])] if wanted else src.reshape(())  # type: ignore[index, attr-defined]
+        src = src[tuple([slice(0, size) for size in wanted])] if wanted else src.reshape(())
     return dim, src
 
 
@@ -117,7 +117,7 @@ def _scatter_call(input: Tensor, dim: int, index: Tensor, src: Any, value: Any, 
         dim, src = _scatter_source(input, dim, index, src, "scatter")
         return _scatter, (input, dim, index, src)
     if isinstance(src, Tensor):
-        src = src.item()  # type: ignore[attr-defined]
+        src = src.item()
     return _scatter_value, (input, shapes.wrap_dim(dim, len(input._array.shape)), index, src)
 
 
@@ -133,7 +133,7 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: A
     tensor([1., 0., 1.])
     """
     core, args = _scatter_call(input, dim, index, src, value, reduce)
-    return core(*args)  # type: ignore[no-any-return]
+    return core(*args)
 
 
 @attach
@@ -153,7 +153,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     tensor([2., 1.])
     """
     dim, src = _scatter_source(input, dim, index, src, "scatter_add")
-    return _scatter_add(input, dim, index, src)  # type: ignore[no-any-return]
+    return _scatter_add(input, dim, index, src)
 
 
 @attach
@@ -168,14 +168,14 @@ def _reduce_backward(g: Tensor, input: Tensor, dim: int, index: Tensor, src: Ten
     if reduce == "sum":
         own, given = g, _gather(g, dim, index)
     elif reduce == "mean":
-        count = creation.ones_like(g) if include_self else creation.zeros_like(g)  # type: ignore[attr-defined]
-        count = _scatter_add(count, dim, index, creation.ones_like(src))  # type: ignore[attr-defined]
+        count = creation.ones_like(g) if include_self else creation.zeros_like(g)
+        count = _scatter_add(count, dim, index, creation.ones_like(src))
         own = g / count.masked_fill(count == 0, 1)
         given = _gather(own, dim, index)
     elif reduce == "prod":
         own, given = _prod_backward(g, input, dim, index, src, include_self, result)
     else:
-        is_own = (input == result).to(g._kind.dtype)  # type: ignore[attr-defined]
+        is_own = (input == result).to(g._kind.dtype)
         is_given = (src == _gather(result, dim, index)).to(g._kind.dtype)
         count = _scatter_add(is_own, dim, index, is_given)
         share = g / count.masked_fill(count == 0, 1)
@@ -189,8 +189,8 @@ def _prod_backward(g: Tensor, input: Tensor, dim: int, index: Tensor, src: Tenso
     filled = input.masked_fill(input == 0, 1)  # type: ignore[attr-defined]
     own = g * _scatter_reduce(filled, dim, index, src, "prod", include_self) / filled
     zero = src == 0
-    zeros = _scatter_add(creation.zeros_like(input), dim, index, zero.to(input._kind.dtype))  # type: ignore[attr-defined]
-    only = zero & (_gather(zeros, dim, index) == 1)  # type: ignore[operator]
+    zeros = _scatter_add(creation.zeros_like(input), dim, index, zero.to(input._kind.dtype))
+    only = zero & (_gather(zeros, dim, index) == 1)
     without = _scatter_reduce(input, dim, index, src.masked_fill(only, 1), "prod", include_self)  # type: ignore[attr-defined]
     divided = _gather(g * result, dim, index) / src.masked_fill(zero, 1)  # type: ignore[attr-defined]
     return own, _gather(g * without, dim, index).where(only, divided)
@@ -222,7 +222,7 @@ def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
     tensor([3., 2.])
     """
     dim, src = _scatter_source(input, dim, index, src, "scatter_reduce")
-    return _scatter_reduce(input, dim, index, src, _checked_reduce(reduce), include_self)  # type: ignore[no-any-return]
+    return _scatter_reduce(input, dim, index, src, _checked_reduce(reduce), include_self)
 
 
 @attach
@@ -239,7 +239,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     if indices._kind.dtype not in _INDEX:
         raise ArgumentError(f"torch.take_along_dim(): dtype of indices should be Long but got {indices.dtype}")
     if dim is None:
-        return gather(input.reshape(-1), 0, indices.reshape(-1))  # type: ignore[attr-defined]
+        return gather(input.reshape(-1), 0, indices.reshape(-1))
     ndim = input.dim()
     if ndim != indices.dim():
         raise ArgumentError("torch.take_along_dim(): input and indices should have the same number of dimensions, but got "
@@ -250,9 +250,9 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     mine[dim] = theirs[dim] = 1
     common = list(shapes.broadcast_shapes(tuple(mine), tuple(theirs), op="take_along_dim"))
     common[dim] = own
-    input = input.expand(tuple(common))  # type: ignore[attr-defined]
+    input = input.expand(tuple(common))
     common[dim] = wanted
-    return gather(input, dim, indices.expand(tuple(common)))  # type: ignore[attr-defined]
+    return gather(input, dim, indices.expand(tuple(common)))
 
 
 # ---------------------------------------------------------------------------------------------- whole slices
@@ -265,13 +265,13 @@ def _check_index(input: Tensor, dim: int, index: Tensor, op: str) -> int:
 
 
 def _along(dim: int, index: Tensor) -> list[Tensor | None]:
-    return [*((None,) * dim), index.reshape(-1)]  # type: ignore[attr-defined]
+    return [*((None,) * dim), index.reshape(-1)]
 
 
 def _check_bounds(index: Tensor, size: int, op: str, error: Any) -> None:
-    for value in index.reshape(-1).tolist():  # type: ignore[attr-defined]
-        if not 0 <= value < size:
-            raise error(f"{op}(): index out of range in self; given: {value}, allowed: 0 to {size - 1}")
+    value = out_of_range(index, 0, size)
+    if value is not None:
+        raise error(f"{op}(): index out of range in self; given: {value}, allowed: 0 to {size - 1}")
 
 
 @operator(vjp={"input": lambda g, input_shape, dim, index: _index_add(g.new_zeros(input_shape), dim, index, g, 1)},
@@ -280,8 +280,8 @@ def _index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices along a dimension that a vector names."""
     _check_bounds(index, (input._array.shape or (1,))[dim], "index_select", DimensionError)
     if not input._array.shape:
-        return input.reshape(1)[index.reshape(-1)].reshape(())  # type: ignore[attr-defined, no-any-return]
-    return _index(input, _along(dim, index))  # type: ignore[no-any-return]
+        return input.reshape(1)[index.reshape(-1)].reshape(())
+    return _index(input, _along(dim, index))
 
 
 _index_select.op.shape_rule = lambda input, dim, index: _check_bounds(  # type: ignore[attr-defined]
@@ -297,7 +297,7 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     tensor([[2],
             [4]])
     """
-    return _index_select(input, _check_index(input, dim, index, "index_select"), index)  # type: ignore[no-any-return]
+    return _index_select(input, _check_index(input, dim, index, "index_select"), index)
 
 
 @operator(vjp={"input": lambda g: g, "source": lambda g, dim, index, alpha, source_shape:
@@ -307,17 +307,17 @@ def _index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, alpha: An
     _check_bounds(index, (input._array.shape or (1,))[dim], "index_add", ArgumentError)
     values = source if alpha == 1 else source * alpha
     if not input._array.shape:
-        return input + values.sum()  # type: ignore[attr-defined, no-any-return]
-    return _index_put(input, _along(dim, index), _as_slices(input, dim, values), True)  # type: ignore[no-any-return]
+        return input + values.sum()
+    return _index_put(input, _along(dim, index), _as_slices(input, dim, values), True)
 
 
 def _as_slices(input: Tensor, dim: int, source: Tensor) -> Tensor:
     """A 0-d source stands for one slice of a vector."""
-    return source if source._array.shape else source.reshape(1)  # type: ignore[attr-defined, no-any-return]
+    return source if source._array.shape else source.reshape(1)
 
 
 def _picked(g: Tensor, dim: int, index: Tensor, shape: Shape) -> Tensor:
-    return _index_select(g, dim, index).reshape(shape)  # type: ignore[no-any-return]
+    return _index_select(g, dim, index).reshape(shape)
 
 
 def _source_arguments(op: str, input: Tensor, dim: int, index: Tensor, source: Tensor) -> int:
@@ -344,7 +344,7 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     >>> torch.zeros(3).index_add(0, torch.tensor([0, 0]), torch.ones(2))
     tensor([2., 0., 0.])
     """
-    return _index_add(input, _source_arguments("index_add", input, dim, index, source), index, source, alpha)  # type: ignore[no-any-return]
+    return _index_add(input, _source_arguments("index_add", input, dim, index, source), index, source, alpha)
 
 
 @attach
@@ -359,14 +359,14 @@ def index_add_(self: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
 def _index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """A copy with the slices that a vector names replaced by those of `source`."""
     if not input._array.shape:
-        return source.reshape(()).clone()  # type: ignore[attr-defined, no-any-return]
-    return _index_put(input, _along(dim, index), _as_slices(input, dim, source), False)  # type: ignore[no-any-return]
+        return source.reshape(()).clone()
+    return _index_put(input, _along(dim, index), _as_slices(input, dim, source), False)
 
 
 @front(_index_copy, out=True)
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """A copy with the slices along `dim` that a vector of indices names replaced by those of `source`."""
-    return _index_copy(input, _source_arguments("index_copy", input, dim, index, source), index, source)  # type: ignore[no-any-return]
+    return _index_copy(input, _source_arguments("index_copy", input, dim, index, source), index, source)
 
 
 @attach
@@ -381,8 +381,8 @@ def _index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """A copy with the slices that a vector names filled with a number."""
     fill = creation._full((), value, input._kind)
     if not input._array.shape:
-        return fill if index.numel() else input.clone()  # type: ignore[attr-defined, no-any-return]
-    return _index_put(input, _along(dim, index), fill, False)  # type: ignore[no-any-return]
+        return fill if index.numel() else input.clone()
+    return _index_put(input, _along(dim, index), fill, False)
 
 
 @operator(vjp={"input": lambda g, dim, index: _index_fill(g, dim, index, 0),
@@ -391,8 +391,8 @@ def _index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
 def _index_fill_tensor(input: Tensor, dim: int, index: Tensor, value: Tensor) -> Tensor:
     """`index_fill` with a 0-d tensor."""
     if not input._array.shape:
-        return value.to(input._kind.dtype) if index.numel() else input.clone()  # type: ignore[attr-defined, no-any-return]
-    return _index_put(input, _along(dim, index), value.to(input._kind.dtype), False)  # type: ignore[attr-defined, no-any-return]
+        return value.to(input._kind.dtype) if index.numel() else input.clone()
+    return _index_put(input, _along(dim, index), value.to(input._kind.dtype), False)
 
 
 def _fill_call(input: Tensor, dim: int, index: Tensor, value: Any) -> Any:
@@ -409,7 +409,7 @@ def _fill_call(input: Tensor, dim: int, index: Tensor, value: Any) -> Any:
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """A copy with the slices along `dim` that a vector of indices names filled with a value."""
     core, args = _fill_call(input, dim, index, value)
-    return core(*args)  # type: ignore[no-any-return]
+    return core(*args)
 
 
 @attach
@@ -424,15 +424,15 @@ def _flat_index(input: Tensor, index: Tensor) -> Tensor:
     if index._kind.dtype not in _INDEX:
         raise DtypeError(f"take(): Expected a long tensor for index, but got {index.dtype}")
     numel = input.numel()
-    for value in index.reshape(-1).tolist():  # type: ignore[attr-defined]
-        if not -numel <= value < numel:
-            raise DimensionError(f"out of range: tried to access index {value} on a tensor of {numel} elements.")
+    value = out_of_range(index, -numel, numel)
+    if value is not None:
+        raise DimensionError(f"out of range: tried to access index {value} on a tensor of {numel} elements.")
     return index
 
 
 def _put_flat(g: Tensor, shape: Shape, index: Tensor) -> Tensor:
-    flat = g.new_zeros((shapes.Size(shape).numel(),))  # type: ignore[attr-defined]
-    return _index_put(flat, [index.reshape(-1)], g.reshape(-1), True).reshape(shape)  # type: ignore[attr-defined, no-any-return]
+    flat = g.new_zeros((shapes.Size(shape).numel(),))
+    return _index_put(flat, [index.reshape(-1)], g.reshape(-1), True).reshape(shape)
 
 
 @operator(vjp={"input": lambda g, input_shape, index: _put_flat(g, input_shape, index)}, dtype_rule="any")
@@ -443,14 +443,16 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     >>> torch.tensor([[1, 2], [3, 4]]).take(torch.tensor([0, 3]))
     tensor([1, 4])
     """
-    return _index(input.reshape(-1), [_flat_index(input, index)]).reshape(index._array.shape)  # type: ignore[attr-defined, no-any-return]
+    return _index(input.reshape(-1), [_flat_index(input, index)]).reshape(index._array.shape)
 
 
-@composite(inplace=True)
+@operator(vjp={"input": lambda g, index, accumulate: g if accumulate else put(g, index, g.new_zeros(index._array.shape)),
+               "source": lambda g, index, source_shape: take(g, index).reshape(source_shape)}, dtype_rule="any",
+          inplace=True)
 def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
     """A copy with `source` at flat positions, or added there."""
-    flat = _index_put(input.reshape(-1), [_flat_index(input, index).reshape(-1)], source.reshape(-1), accumulate)  # type: ignore[attr-defined]
-    return flat.reshape(input._array.shape)  # type: ignore[no-any-return]
+    flat = _index_put(input.reshape(-1), [_flat_index(input, index).reshape(-1)], source.reshape(-1), accumulate)
+    return flat.reshape(input._array.shape)
 
 
 # ---------------------------------------------------------------------------------------------- by mask
@@ -468,12 +470,12 @@ def _masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where a mask, broadcast, is true."""
     shape = shapes.broadcast_shapes(input._array.shape, mask._array.shape, op="masked_select")
     if not shape:
-        return _index(input.reshape(1), [mask.reshape(1)])  # type: ignore[attr-defined, no-any-return]
-    return _index(input.expand(shape), [mask.expand(shape)])  # type: ignore[attr-defined, no-any-return]
+        return _index(input.reshape(1), [mask.reshape(1)])
+    return _index(input.expand(shape), [mask.expand(shape)])
 
 
 def _wide(mask: Tensor, shape: Shape) -> Tensor:
-    return mask.expand(shapes.broadcast_shapes(shape, mask._array.shape))  # type: ignore[attr-defined, no-any-return]
+    return mask.expand(shapes.broadcast_shapes(shape, mask._array.shape))
 
 
 @front(_masked_select, out=True)
@@ -485,7 +487,7 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     tensor([1, 3])
     """
     _check_mask("masked_select", mask)
-    return _masked_select(input, mask)  # type: ignore[no-any-return]
+    return _masked_select(input, mask)
 
 
 def _source_backward(g: Tensor, mask: Tensor, shape: Shape) -> Tensor:
@@ -493,8 +495,8 @@ def _source_backward(g: Tensor, mask: Tensor, shape: Shape) -> Tensor:
     rest = shapes.Size(shape).numel() - picked.numel()
     if rest:
         from flambeau.ops.joining import cat
-        picked = cat((picked, g.new_zeros((rest,))))  # type: ignore[attr-defined]
-    return picked.reshape(shape)  # type: ignore[no-any-return]
+        picked = cat((picked, g.new_zeros((rest,))))
+    return picked.reshape(shape)
 
 
 @operator(vjp={"input": lambda g, mask: g.masked_fill(mask, 0),
@@ -507,13 +509,13 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
         raise DtypeError("masked_scatter: expected self and source to have same dtypes but got "
                          f"{input.dtype} and {source.dtype}")
     shape = shapes.broadcast_shapes(input._array.shape, mask._array.shape, op="masked_scatter")
-    whole = mask.expand(shape)  # type: ignore[attr-defined]
+    whole = mask.expand(shape)
     count = int(whole.sum().item())
     if count > source.numel():
         raise ArgumentError(f"masked_scatter: Number of elements of source ({source.numel()}) < number of ones in mask ({count})")
-    values = source.reshape(-1)[:count]  # type: ignore[attr-defined]
+    values = source.reshape(-1)[:count]
     if not shape:
-        return values.reshape(()).clone() if count else input.clone()  # type: ignore[attr-defined, no-any-return]
-    return _index_put(input.expand(shape), [whole], values, False)  # type: ignore[attr-defined, no-any-return]
+        return values.reshape(()).clone() if count else input.clone()
+    return _index_put(input.expand(shape), [whole], values, False)
 
 

@@ -17,12 +17,21 @@ from flambeau import dtypes, shapes
 from flambeau.discovery import Kind
 from flambeau.dispatch import composite, front, operator, primitive
 from flambeau.dispatch import view as view_rule
-from flambeau.dispatch.inplace import _adopt, _inplace_node, check_inplace
+from flambeau.dispatch.inplace import _adopt, _inplace_node, write_inplace
 from flambeau.dispatch.run import UnimplementedGradient, bump
 from flambeau.errors import (
-    ArgumentError, ArgumentTypeError, ArgumentValueError, DeviceError, DimensionError, DtypeError, ShapeError, message)
-from flambeau.graph import STATE, Node
+    ArgumentError,
+    ArgumentTypeError,
+    ArgumentValueError,
+    DeviceError,
+    DimensionError,
+    DtypeError,
+    ShapeError,
+    message,
+)
+from flambeau.graph import STATE, Node, check_inplace
 from flambeau.ops import construct, creation
+from flambeau.ops.shape import _alias
 from flambeau.registry import OpDef
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor, attach
@@ -52,7 +61,8 @@ def _index_basic(shape: Shape, strides: Shape, offset: int, key: Key) -> Layout:
     extra = len(shape) - (len(key) - 1)
     if extra < 0:
         raise _too_many(shape)
-    sizes, steps = [], []
+    sizes: list[int] = []
+    steps: list[int] = []
     dim = 0
     for item in key:
         if item is Ellipsis:
@@ -86,14 +96,14 @@ def _too_many(shape: Shape) -> DimensionError:
 def _index_basic_backward(input: Tensor, size: Shape, key: Key) -> Tensor:
     """Zeros of shape `size` with the input in the place that `key` picks."""
     result = input.new_zeros(size)
-    _index_basic(result, key).copy_(input)  # type: ignore[call-arg, arg-type, attr-defined]
+    _index_basic(result, key).copy_(input)
     return result
 
 
 def _basic(input: Tensor, key: Key) -> Tensor:
     """The view for a canonical basic key; IndexError in PyTorch's words."""
     try:
-        return _index_basic(input, key)  # type: ignore[call-arg, arg-type, return-value]
+        return _index_basic(input, key)
     except IndexError as error:
         if not isinstance(error, DimensionError):
             shape = input._array.shape
@@ -118,6 +128,8 @@ def __getitem__(self: Tensor, key: Any) -> Tensor:
         if key.step is not None:
             _checked_slice(key)
         return _basic(self, (key, ...))
+    if key is Ellipsis:
+        return _alias(self)
     if kind is tuple:
         dots = False
         for item in key:
@@ -134,7 +146,7 @@ def __getitem__(self: Tensor, key: Any) -> Tensor:
         else:
             return _basic(self, key if dots else (*key, ...))
     view, indices = _resolve(self, key)
-    return view if indices is None else _index(view, indices)  # type: ignore[no-any-return]
+    return view if indices is None else _index(view, indices)
 
 
 def __setitem__(self: Tensor, key: Any, value: Any) -> None:
@@ -144,7 +156,7 @@ def __setitem__(self: Tensor, key: Any, value: Any) -> None:
         if isinstance(value, Tensor):
             _fill_view(view, value)
         else:
-            view.copy_(_as_value(value, self._kind))  # type: ignore[attr-defined]
+            view.copy_(_as_value(value, self._kind))
         return
     if not isinstance(value, Tensor):
         value = _as_value(value, self._kind)
@@ -159,7 +171,7 @@ def _fill_view(view: Tensor, value: Tensor) -> None:
     if not shapes.is_expandable(value._array.shape, shape):
         raise ShapeError(f"shape mismatch: value tensor of shape {list(value._array.shape)} cannot be broadcast to "
                          f"indexing result of shape {list(shape)}")
-    view.copy_(value)  # type: ignore[attr-defined]
+    view.copy_(value)
 
 
 def _trimmed(value: Tensor, ndim: int | None) -> Tensor:
@@ -176,8 +188,8 @@ def _as_value(value: Any, kind: Kind) -> Tensor:
     if isinstance(value, (bool, int, float, complex)):
         if isinstance(value, complex) and not kind.dtype.is_complex:
             raise ArgumentTypeError(f"can't assign a {type(value).__name__} to a torch.{kind.dtype.name} tensor")
-        return creation._full((), value, kind)  # type: ignore[no-any-return]
-    return as_tensor(value, kind).to(kind.dtype)  # type: ignore[attr-defined, no-any-return]
+        return creation._full((), value, kind)
+    return as_tensor(value, kind).to(kind.dtype)
 
 
 def as_tensor(value: Any, kind: Kind) -> Tensor:
@@ -193,10 +205,11 @@ def _resolve(input: Tensor, key: Any) -> tuple[Tensor, list[Tensor | None] | Non
     used = sum(_consumes(item) for item in items)
     if used > ndim:
         raise _too_many(input._array.shape)
-    if Ellipsis not in [each for each in items if not isinstance(each, Tensor)]:
+    dots = [index for index, each in enumerate(items) if each is Ellipsis]
+    if not dots:
         items.append(Ellipsis)
-    if sum(1 for each in items if each is Ellipsis) > 1:
-        raise DimensionError("an index can only have a single ellipsis ('...')")
+    for index in reversed(dots[1:]):  # only the first stands for dimensions
+        del items[index]
     view, items = _with_new_dims(input, items)
     basic: list[Any] = []
     indices: list[Tensor | None] = []
@@ -215,7 +228,7 @@ def _resolve(input: Tensor, key: Any) -> tuple[Tensor, list[Tensor | None] | Non
             basic.append(item)
             if item.__class__ is slice:
                 indices.append(None)
-    if any(item is not Ellipsis and item is not WHOLE for item in basic) or view is input and not advanced:
+    if (view is input and not advanced) or any(item is not Ellipsis and item != WHOLE for item in basic):
         view = _basic(view, tuple(basic))
     if not advanced:
         return view, None
@@ -238,10 +251,10 @@ def _with_new_dims(input: Tensor, items: list[Any]) -> tuple[Tensor, list[Any]]:
     dim = 0
     ndim = len(input._array.shape)
     used = sum(_consumes(each) for each in items)
-    result = []
+    result: list[Any] = []
     for item in items:
         if item is None or isinstance(item, bool) or _is_scalar_mask(item):
-            input = input.unsqueeze(dim)  # type: ignore[attr-defined]
+            input = input.unsqueeze(dim)
             if item is None:
                 result.append(WHOLE)
             else:
@@ -295,10 +308,10 @@ def _item(input: Tensor, item: Any) -> Any:
         return _checked_slice(item)
     if isinstance(item, Tensor):
         return _index_tensor(input, item)
-    if isinstance(item, (list, tuple)) or hasattr(item, "__array__") and getattr(item, "shape", ()):
+    if isinstance(item, (list, tuple)) or (hasattr(item, "__array__") and item.shape):
         found = as_tensor(item, input._kind)
         if not found.numel() and found._kind.dtype.is_floating_point:
-            found = found.to(dtypes.int64)  # type: ignore[attr-defined]
+            found = found.to(dtypes.int64)
         return _index_tensor(input, found)
     if getattr(item, "dtype", None) is not None and str(item.dtype) == "bool":
         return bool(item)
@@ -313,16 +326,16 @@ def _index_tensor(input: Tensor, item: Tensor) -> Any:
     if kind is dtypes.uint8:
         warnings.warn("indexing with dtype torch.uint8 is now deprecated, please use a dtype torch.bool instead.",
                       UserWarning, stacklevel=6)
-        return item.to(dtypes.bool_)  # type: ignore[attr-defined]
+        return item.to(dtypes.bool_)
     if kind.is_floating_point or kind.is_complex:
         raise DimensionError(f"tensors used as indices must be long, int, byte or bool tensors; given: {kind}")
     if not item._array.shape and kind is not dtypes.bool_:
-        return int(item.item())  # type: ignore[attr-defined]
+        return int(item.item())
     if item._kind.device is not input._kind.device:
         if not item._kind.backend.capabilities.host:
             raise DeviceError(f"indices should be either on cpu or on the same device as the indexed tensor "
                               f"({input.device}); given: {item.device}")
-        item = item.to(input._kind.device)  # type: ignore[attr-defined]
+        item = item.to(input._kind.device)
     return item
 
 
@@ -331,7 +344,7 @@ def _check_indices(input: Tensor, indices: Sequence[Tensor | None]) -> list[Shap
     """Refuse indices that do not fit the tensor; gives the shapes of the index tensors, masks counted out."""
     shape = input._array.shape
     dim = 0
-    found = []
+    found: list[Shape] = []
     for each in indices:
         if each is None:
             dim += 1
@@ -343,7 +356,7 @@ def _check_indices(input: Tensor, indices: Sequence[Tensor | None]) -> list[Shap
                     raise DimensionError(f"The shape of the mask {list(mask)} at index {i} does not match the shape of "
                                          f"the indexed tensor {list(shape)} at index {dim + i}")
             dim += len(mask)
-            found.append((int(each.sum().item()),))  # type: ignore[attr-defined]
+            found.append((int(each.sum().item()),))
             continue
         if dim >= len(shape):
             raise DimensionError(f"too many indices for tensor of dimension {len(shape)} (got {dim + 1})")
@@ -363,14 +376,21 @@ def _check_indices(input: Tensor, indices: Sequence[Tensor | None]) -> list[Shap
 def _check_range(index: Tensor, dim: int, size: int) -> None:
     if index._kind.dtype.category != dtypes.INTEGER:
         raise DimensionError(f"tensors used as indices must be long, int, byte or bool tensors; given: {index.dtype}")
-    values = index.reshape(-1).tolist()  # type: ignore[attr-defined]
-    for value in values:
-        if not -size <= value < size:
-            raise DimensionError(f"index {value} is out of bounds for dimension {dim} with size {size}")
+    value = out_of_range(index, -size, size)
+    if value is not None:
+        raise DimensionError(f"index {value} is out of bounds for dimension {dim} with size {size}")
+
+
+def out_of_range(index: Tensor, low: int, high: int) -> int | None:
+    """An element of an integer tensor that is not in the range from `low` to below `high`; None if there is none."""
+    if not index.numel():
+        return None
+    least, greatest = int(index.min().item()), int(index.max().item())
+    return least if least < low else greatest if greatest >= high else None
 
 
 def _indices_backward(g: Tensor, shape: Shape, indices: Any) -> Tensor:
-    return _index_put(g.new_zeros(shape), indices, g, True)  # type: ignore[attr-defined, no-any-return]
+    return _index_put(g.new_zeros(shape), indices, g, True)
 
 
 @primitive(vjp={"input": lambda g, input_shape, indices: _indices_backward(g, input_shape, indices)}, method=False,
@@ -382,11 +402,11 @@ def _index(input: Tensor, indices: list[Tensor]) -> Shape:
 
 
 def _values_backward(g: Tensor, indices: Any) -> Tensor:
-    return _index(g, indices)  # type: ignore[no-any-return]
+    return _index(g, indices)
 
 
 def _kept_backward(g: Tensor, indices: Any, accumulate: bool) -> Tensor:
-    return g if accumulate else _index_put(g, indices, g.new_zeros(()), False)  # type: ignore[attr-defined, no-any-return]
+    return g if accumulate else _index_put(g, indices, g.new_zeros(()), False)
 
 
 @primitive(vjp={"input": lambda g, indices, accumulate: _kept_backward(g, indices, accumulate),
@@ -402,14 +422,13 @@ def mutate(record: OpDef, args: Key, target: Tensor) -> Tensor:
 
     Without such a kernel the result is computed and copied over the tensor. Recorded like any in-place change.
     """
-    from flambeau.dispatch.inplace import write_inplace
     kernel = target._kind.kernels.get(record.name + "_")
     if kernel is None:
         return write_inplace(record, args, lambda: record.call(*args), target)
     check_inplace(target, record.name)
     flat = [each for value in args for each in (value if isinstance(value, (list, tuple)) else (value,))
             if isinstance(each, Tensor)]
-    wanted = STATE.enabled and any(each._edge is not None and each.requires_grad for each in flat)  # type: ignore[attr-defined]
+    wanted = STATE.enabled and any(each._edge is not None and each.requires_grad for each in flat)
     if wanted and record.vjps is None:
         raise UnimplementedGradient(record)
     node = _inplace_node(record, args, target) if wanted else None
@@ -443,7 +462,7 @@ def _put_arguments(input: Tensor, indices: Any, values: Tensor, accumulate: bool
 
 def _plain_index(input: Tensor, each: Tensor) -> Tensor:
     found = each if isinstance(each, Tensor) and not each._array.shape else _index_tensor(input, each)
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def _check_put_shape(input: Tensor, indices: list[Any], values: Tensor) -> Tensor | None:
@@ -453,7 +472,7 @@ def _check_put_shape(input: Tensor, indices: list[Any], values: Tensor) -> Tenso
         return None
     result = index_shape(input._array.shape, indices)
     extra = len(shape) - len(result)
-    return values.reshape(shape[extra:]) if extra > 0 and shape[:extra] == (1,) * extra else None  # type: ignore[attr-defined, no-any-return]
+    return values.reshape(shape[extra:]) if extra > 0 and shape[:extra] == (1,) * extra else None
 
 
 def index_shape(shape: Shape, indices: Sequence[Any]) -> Shape:
@@ -489,7 +508,7 @@ def index_put(input: Tensor, indices: Sequence[Tensor | None], values: Tensor, a
     >>> torch.zeros(3).index_put((torch.tensor([0, 0]),), torch.ones(2), accumulate=True)
     tensor([2., 0., 0.])
     """
-    return _index_put(*_put_arguments(input, indices, values, accumulate))  # type: ignore[no-any-return]
+    return _index_put(*_put_arguments(input, indices, values, accumulate))
 
 
 @attach
@@ -538,7 +557,9 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
         raise ArgumentError("narrow(): length must be non-negative.")
     dim = shapes.wrap_dim(dim, len(shape))
     size = shape[dim]
-    start = int(start.item()) if isinstance(start, Tensor) else start.__index__()  # type: ignore[attr-defined]
+    if isinstance(start, Tensor) and (start._array.shape or start._kind.dtype.category != dtypes.INTEGER):
+        raise ArgumentError("narrow: start must be an 0-dim integral Tensor.")
+    start = int(start.item()) if isinstance(start, Tensor) else start.__index__()
     if not -size <= start <= size:
         raise DimensionError(f"start out of range (expected to be in range of [-{size}, {size}], but got {start})")
     if start < 0:
@@ -548,10 +569,10 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     return slice_dim(input, dim, start, start + length)
 
 
-@composite()
+@composite(out=True)
 def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     """`narrow` as a copy."""
-    return narrow(input, dim, start, length).clone()  # type: ignore[attr-defined, no-any-return]
+    return narrow(input, dim, start, length).clone()
 
 
 attach(__getitem__)

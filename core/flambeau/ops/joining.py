@@ -62,7 +62,7 @@ def _common(tensors: Sequence[Tensor], op: str) -> list[Tensor]:
     dims = [each._kind.dtype for each in several if each._array.shape]
     zeros = [each._kind.dtype for each in several if not each._array.shape]
     wanted = dtypes.result_type_of(dims, zeros, [])
-    return [each if each._kind.dtype is wanted else each.to(wanted) for each in several]  # type: ignore[attr-defined]
+    return [each if each._kind.dtype is wanted else each.to(wanted) for each in several]
 
 
 @front(_cat, out=True)
@@ -85,7 +85,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         filled = [each for each in several if each._array.shape != (0,)]
         if len(filled) != len(several):
             several = filled
-    return _cat(several, shapes.wrap_dim(dim, ndim or 1))  # type: ignore[no-any-return]
+    return _cat(several, shapes.wrap_dim(dim, ndim or 1))
 
 
 concat = alias("concat", cat)
@@ -95,7 +95,7 @@ concatenate = alias("concatenate", cat)
 @operator(vjp={"tensors": lambda g, dim: list(g.unbind(dim))}, dtype_rule="any", method=False)
 def _stack(tensors: list[Tensor], dim: int) -> Tensor:
     """Join along a new dimension, counted from the start."""
-    return _cat([each.unsqueeze(dim) for each in tensors], dim)  # type: ignore[no-any-return, attr-defined]
+    return _cat([each.unsqueeze(dim) for each in tensors], dim)
 
 
 @front(_stack, out=True)
@@ -113,20 +113,20 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
         if each._array.shape != first:
             raise ShapeError(f"stack expects each tensor to be equal size, but got {list(first)} at entry 0 and "
                              f"{list(each._array.shape)} at entry {index}")
-    return _stack(several, shapes.wrap_dim(dim, len(first) + 1))  # type: ignore[no-any-return]
+    return _stack(several, shapes.wrap_dim(dim, len(first) + 1))
 
 
 @composite(out=True, method=False)
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """Tensors side by side: joined along dimension 1, vectors along 0."""
     several = shape_ops.atleast_1d(_common(tensors, "hstack"))
-    return cat(several, 0 if several[0].dim() == 1 else 1)  # type: ignore[no-any-return]
+    return cat(several, 0 if several[0].dim() == 1 else 1)
 
 
 @composite(out=True, method=False)
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
     """Tensors on top of one another: joined along dimension 0, vectors as rows."""
-    return cat(shape_ops.atleast_2d(_common(tensors, "vstack")), 0)  # type: ignore[no-any-return]
+    return cat(shape_ops.atleast_2d(_common(tensors, "vstack")), 0)
 
 
 row_stack = alias("row_stack", vstack)
@@ -135,14 +135,14 @@ row_stack = alias("row_stack", vstack)
 @composite(out=True, method=False)
 def dstack(tensors: Sequence[Tensor]) -> Tensor:
     """Tensors joined along dimension 2, after each was given three dimensions."""
-    return cat(shape_ops.atleast_3d(_common(tensors, "dstack")), 2)  # type: ignore[no-any-return]
+    return cat(shape_ops.atleast_3d(_common(tensors, "dstack")), 2)
 
 
 @composite(out=True, method=False)
 def column_stack(tensors: Sequence[Tensor]) -> Tensor:
     """Tensors side by side, vectors as columns."""
-    several = [each.reshape(-1, 1) if each.dim() < 2 else each for each in _common(tensors, "column_stack")]  # type: ignore[attr-defined]
-    return hstack(several)  # type: ignore[no-any-return]
+    several = [each.reshape(-1, 1) if each.dim() < 2 else each for each in _common(tensors, "column_stack")]
+    return hstack(several)
 
 
 @composite(method=False)
@@ -163,9 +163,9 @@ def block_diag(*tensors: Tensor) -> Tensor:
     rows, left = [], 0
     for each in blocks:
         height, own = each._array.shape
-        rows.append(cat((each.new_zeros((height, left)), each, each.new_zeros((height, width - left - own))), 1))  # type: ignore[attr-defined]
+        rows.append(cat((each.new_zeros((height, left)), each, each.new_zeros((height, width - left - own))), 1))
         left += own
-    return cat(rows, 0)  # type: ignore[no-any-return]
+    return cat(rows, 0)
 
 
 @composite(method=False)
@@ -200,7 +200,6 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     grids = [each.reshape((1,) * index + (-1,) + (1,) * (len(shape) - index - 1)).expand(shape)
              for index, each in enumerate(several)]
     if swapped:
-        grids = [each.swapdims(0, 1) for each in grids]
         grids[0], grids[1] = grids[1], grids[0]
     return tuple(grids)
 
@@ -218,7 +217,7 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
             raise ArgumentError(f"Expect a 1D vector, but got shape {list(each._array.shape)}")
     if len(tensors) == 1:
         return tensors[0]
-    return stack([each.flatten() for each in meshgrid(*tensors, indexing="ij")], 1)  # type: ignore[no-any-return, attr-defined]
+    return stack([each.flatten() for each in meshgrid(*tensors, indexing="ij")], 1)
 
 
 @composite()
@@ -234,9 +233,10 @@ def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> T
     if r < 0:
         raise ArgumentError(f"Expect a non-negative number, but got {r}")
     if not r:
-        return input.new_zeros((0,))  # type: ignore[attr-defined, no-any-return]
+        return input.new_zeros((0,))
     choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
     rows = list(choose(range(input.numel()), r))
     if not rows:
-        return input.new_zeros((0, r))  # type: ignore[attr-defined, no-any-return]
-    return input[as_tensor(rows, input._kind)]  # type: ignore[index, no-any-return]
+        return input.new_zeros((0, r))
+    columns = as_tensor(rows, input._kind).unbind(1)
+    return stack([input.index_select(0, each) for each in columns], 1)

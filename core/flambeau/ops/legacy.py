@@ -9,13 +9,14 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau import discovery, dtypes
+from flambeau._methods import TensorMethods
 from flambeau.device import set_default_device
 from flambeau.dtypes import dtype as dtype_type
-from flambeau.errors import ArgumentTypeError, message
+from flambeau.errors import ArgumentTypeError, ArgumentValueError, message
 from flambeau.ops import construct, movement
 from flambeau.ops.creation import empty
 from flambeau.shapes import Size
-from flambeau.tensor import Tensor, TensorMethods, alias, attach
+from flambeau.tensor import Tensor, alias, attach
 
 NAMES = {"FloatTensor": dtypes.float32, "DoubleTensor": dtypes.float64, "HalfTensor": dtypes.float16,
          "BFloat16Tensor": dtypes.bfloat16, "LongTensor": dtypes.int64, "IntTensor": dtypes.int32,
@@ -44,7 +45,7 @@ class TypedTensor(type):
 def typed_class(name: str, where: str = "cpu") -> TypedTensor:
     """The class `torch.FloatTensor`, or that of another dtype or device."""
     found = TypedTensor(name, (), {"dtype": NAMES[name], "where": where, "__module__": "flambeau",
-                                   "__doc__": f"Tensors of {NAMES[name]} on {where!r}, as PyTorch's first interface makes them."})
+                                   "__doc__": f"Tensors of {NAMES[name]} on {where!r}, under their first name."})
     return found
 
 
@@ -59,12 +60,12 @@ def type_name(dtype: dtype_type, where: str) -> str:
 
 def _make(dtype: dtype_type, device: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
     if kwargs:
-        raise ArgumentTypeError(f"new() received an invalid combination of arguments: unexpected {next(iter(kwargs))!r}; "
-                                "use torch.tensor(data, ...) for keyword arguments")
+        raise ArgumentTypeError("new() received an invalid combination of arguments: unexpected "
+                                f"{next(iter(kwargs))!r}; use torch.tensor(data, ...) for keyword arguments")
     if len(args) == 1 and not isinstance(args[0], int):
         data = args[0]
         if isinstance(data, Size):
-            return empty(data, dtype=dtype, device=device)  # type: ignore[no-any-return]
+            return empty(data, dtype=dtype, device=device)
         if isinstance(data, Tensor):
             return alias(movement.convert(data.detach(), discovery.kind_of(dtype, device)))
         if not hasattr(data, "__len__") and not hasattr(data, "__iter__"):
@@ -73,13 +74,12 @@ def _make(dtype: dtype_type, device: Any, args: tuple[Any, ...], kwargs: dict[st
     return empty(*args, dtype=dtype, device=device) if args else empty(0, dtype=dtype, device=device)
 
 
-def _legacy_new(cls: type[Tensor], *args: Any, device: Any = None, **kwargs: Any) -> Any:
+def _legacy_new(cls: Any, /, *args: Any, device: Any = None, **kwargs: Any) -> Any:
     """What calling `Tensor` does: sizes give uninitialised memory of the default dtype, a sequence its values."""
     from flambeau.device import get_default_device
     where = get_default_device() if device is None else device
     if len(args) == 1 and isinstance(args[0], Tensor):
-        made: Tensor = alias(args[0]) if args[0]._kind.dtype is dtypes.get_default_dtype() and cls is Tensor else \
-            args[0].detach() if cls is not Tensor else _make(dtypes.get_default_dtype(), where, args, kwargs)
+        made: Tensor = alias(args[0])
     else:
         made = _make(dtypes.get_default_dtype(), where, args, kwargs)
     return made if cls is Tensor else made.as_subclass(cls)
@@ -94,7 +94,7 @@ def _parse(name: str) -> tuple[dtype_type, str]:
         return NAMES[parts[-1]], "cpu" if len(parts) == 2 else parts[1]
     if name == "torch.Tensor":
         return dtypes.get_default_dtype(), "cpu"
-    raise ArgumentTypeError(message("type", f"invalid type: {name!r}", allowed="a dtype, a class such as "
+    raise ArgumentValueError(message("type", f"invalid type: {name!r}", allowed="a dtype, a class such as "
                                     "torch.FloatTensor, or its name 'torch.FloatTensor'"))
 
 

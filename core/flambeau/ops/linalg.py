@@ -62,7 +62,8 @@ def _cannot_multiply(op: str, a: Shape, b: Shape) -> ShapeError:
 def _matmul_other(g: Tensor, input: Tensor, ndim: int) -> Tensor:
     """The gradient of the second factor; of a single matrix at once, rather than per batch and summed."""
     if ndim == 2 and len(input._array.shape) > 2:
-        input, g = input.reshape(-1, input._array.shape[-1]), g.reshape(-1, g._array.shape[-1])
+        rows = _faces.count(input._array.shape, range(len(input._array.shape) - 1))
+        input, g = input.reshape(rows, input._array.shape[-1]), g.reshape(rows, g._array.shape[-1])
     return _adjoint(input).matmul(g)  # type: ignore[no-any-return]
 
 
@@ -288,7 +289,7 @@ def _matmul_vector(input: Tensor, vector: Tensor) -> Tensor:
         return dot(input, vector)  # type: ignore[no-any-return]
     if len(a) == 2:
         return _mv(input, vector)  # type: ignore[no-any-return]
-    return _mv(input.reshape(-1, a[-1]), vector).view(a[:-1])  # type: ignore[no-any-return]
+    return _mv(input.reshape(_faces.count(a, range(len(a) - 1)), a[-1]), vector).view(a[:-1])  # type: ignore[no-any-return]
 
 
 @dispatch.composite(out=True)
@@ -331,15 +332,16 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
 
 # ---------------------------------------------------------------------------------------------- with an addend
 def _scaled(x: Tensor, factor: Any) -> Tensor:
+    """x * factor, in the dtype of x: for integers and bools the factor is made one, too."""
+    category = x._kind.dtype.category
+    if category <= INTEGER:
+        factor = bool(factor) if category == BOOL else int(factor)
     return x if factor == 1 else x * factor
 
 
 def _affine(op: str, input: Tensor, product: Tensor, beta: Any, alpha: Any) -> Tensor:
     """beta * input + alpha * product; with beta 0 the input does not matter, not even its nan."""
     same_dtype(op, product, input)
-    if input._kind.dtype.category <= INTEGER and (isinstance(beta, float) or isinstance(alpha, float)):
-        raise ArgumentError(f"{op}: For integral input tensors, argument alpha and beta must not be floating point "
-                            f"numbers; given: beta={beta}, alpha={alpha}")
     if not shapes.is_expandable(input._array.shape, product._array.shape):
         raise ShapeError(f"{op}: the expanded size of the tensor {describe(product._array.shape)} must match the "
                          f"existing size {describe(input._array.shape)}; it is broadcast to the product's shape")
@@ -347,8 +349,15 @@ def _affine(op: str, input: Tensor, product: Tensor, beta: Any, alpha: Any) -> T
     return product if beta == 0 else product + _scaled(input, beta)  # type: ignore[no-any-return]
 
 
-@dispatch.composite(out=True, inplace=True)
-def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+def _conjugate(number: Any) -> Any:
+    return number.conjugate()
+
+
+@dispatch.operator(inplace=True, vjp={
+    "input": lambda g, beta: _scaled(g, _conjugate(beta)),
+    "mat1": lambda g, mat2, alpha: _scaled(mm(g, _adjoint(mat2)), _conjugate(alpha)),
+    "mat2": lambda g, mat1, alpha: _scaled(mm(_adjoint(mat1), g), _conjugate(alpha))})
+def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """beta * input + alpha * (mat1 @ mat2).
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.addmm.html
@@ -361,8 +370,11 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: Any = 1, alpha: An
     return _affine("addmm", input, mm(mat1, mat2), beta, alpha)
 
 
-@dispatch.composite(out=True, inplace=True)
-def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+@dispatch.operator(inplace=True, vjp={
+    "input": lambda g, beta: _scaled(g, _conjugate(beta)),
+    "mat": lambda g, vec, alpha: _scaled(outer(g, _conj(vec)), _conjugate(alpha)),
+    "vec": lambda g, mat, alpha: _scaled(mv(_adjoint(mat), g), _conjugate(alpha))})
+def addmv(input: Tensor, mat: Tensor, vec: Tensor, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """beta * input + alpha * (mat @ vec).
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.addmv.html
@@ -374,8 +386,11 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, *, beta: Any = 1, alpha: Any 
     return _affine("addmv", input, mv(mat, vec), beta, alpha)
 
 
-@dispatch.composite(out=True, inplace=True)
-def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+@dispatch.operator(inplace=True, vjp={
+    "input": lambda g, beta: _scaled(g, _conjugate(beta)),
+    "batch1": lambda g, batch2, alpha: _scaled(bmm(g, _adjoint(batch2)), _conjugate(alpha)),
+    "batch2": lambda g, batch1, alpha: _scaled(bmm(_adjoint(batch1), g), _conjugate(alpha))})
+def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """beta * input + alpha * (batch1 @ batch2), matrix by matrix.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.baddbmm.html
@@ -387,8 +402,11 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alp
     return _affine("baddbmm", input, bmm(batch1, batch2), beta, alpha)
 
 
-@dispatch.composite(out=True, inplace=True)
-def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+@dispatch.operator(inplace=True, vjp={
+    "input": lambda g, beta: _scaled(g, _conjugate(beta)),
+    "batch1": lambda g, batch2, alpha: _scaled(g.matmul(_adjoint(batch2)), _conjugate(alpha)),
+    "batch2": lambda g, batch1, alpha: _scaled(_adjoint(batch1).matmul(g), _conjugate(alpha))})
+def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """beta * input + alpha * the sum over the batch of (batch1 @ batch2).
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.addbmm.html
@@ -401,8 +419,11 @@ def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, *, beta: Any = 1, alph
     return _affine("addbmm", input, product.sum(0, dtype=product._kind.dtype), beta, alpha)
 
 
-@dispatch.composite(out=True, inplace=True)
-def addr(input: Tensor, vec1: Tensor, vec2: Tensor, *, beta: Any = 1, alpha: Any = 1) -> Tensor:
+@dispatch.operator(inplace=True, vjp={
+    "input": lambda g, beta: _scaled(g, _conjugate(beta)),
+    "vec1": lambda g, vec2, alpha: _scaled(mv(g, _conj(vec2)), _conjugate(alpha)),
+    "vec2": lambda g, vec1, alpha: _scaled(mv(g.t(), _conj(vec1)), _conjugate(alpha))})
+def addr(input: Tensor, vec1: Tensor, vec2: Tensor, beta: Any = 1, alpha: Any = 1) -> Tensor:
     """beta * input + alpha * outer(vec1, vec2).
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.addr.html
@@ -430,7 +451,8 @@ def _linear_weight_gradient(g: Tensor, input: Tensor) -> Tensor:
     """g.T @ input over all rows, laid out as the weight is."""
     a = input._array.shape
     if len(a) != 2:
-        g, input = g.reshape(-1, g._array.shape[-1]), input.reshape(-1, a[-1])
+        rows = _faces.count(a, range(len(a) - 1))
+        g, input = g.reshape(rows, g._array.shape[-1]), input.reshape(rows, a[-1])
     return mm(_adjoint(g) if not g._kind.dtype.is_complex else g.t(), _conj(input))  # type: ignore[no-any-return]
 
 
@@ -640,8 +662,10 @@ def chain_matmul(*matrices: Tensor) -> Tensor:
     return matrices[0] if len(matrices) == 1 else multi_dot(list(matrices))
 
 
-@dispatch.composite(out=True, method=False, namespace="linalg", name="linalg_cross")
-def linalg_cross(input: Tensor, other: Tensor, *, dim: int = -1) -> Tensor:
+@dispatch.operator(method=False, namespace="linalg", vjp={
+    "input": lambda g, other, dim: linalg_cross(_conj(other), g, dim=dim),
+    "other": lambda g, input, dim: linalg_cross(g, _conj(input), dim=dim)})
+def linalg_cross(input: Tensor, other: Tensor, dim: int = -1) -> Tensor:
     """Cross product of 3-vectors along `dim`; other dimensions are broadcast.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.cross.html

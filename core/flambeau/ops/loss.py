@@ -43,7 +43,7 @@ def _cross_entropy_mean_backward(grad: Tensor, logs: Tensor, target: Tensor, ign
     places = target.masked_fill(~kept, 0).unsqueeze(1)
     one_hot = logs.detach().new_zeros(logs._array.shape).scatter(1, places, 1.0)
     scale = grad / kept.sum()
-    return (logs.exp() - one_hot) * kept.unsqueeze(1).to(logs._kind.dtype) * scale  # type: ignore[no-any-return]
+    return ((logs.exp() - one_hot) * scale).masked_fill(~kept.unsqueeze(1), 0)  # type: ignore[no-any-return]
 
 
 def _cross_entropy_gradient(g: Any, logs: Tensor, target: Tensor, ignore_index: int) -> Any:

@@ -39,7 +39,7 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     >>> torch.ones(2).clone()
     tensor([1., 1.])
     """
-    return _clone(input)  # type: ignore[no-any-return]
+    return _clone(input)
 
 
 @operator(vjp={"input": lambda g: g}, method=False, grad_name="ToCopyBackward0")
@@ -163,11 +163,11 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
         raise ShapeError(f"copy_: The size of the source {describe(src._array.shape)} must match that of the tensor "
                          f"{describe(self._array.shape)}, or broadcast to it")
     plain = self._view is None and not (STATE.enabled and (self._edge is not None or src._edge is not None))
-    if plain and src._kind.device is self._kind.device and not (modes.ACTIVE and modes.STACK.modes):
-        if not (src._kind.dtype.is_complex and not self._kind.dtype.is_complex):
-            self._kind.backend.copy(self._array, src._array)
-            bump(self)
-            return self
+    drops = src._kind.dtype.is_complex and not self._kind.dtype.is_complex
+    if plain and src._kind.device is self._kind.device and not drops and not modes.ACTIVE:
+        self._kind.backend.copy(self._array, src._array)
+        bump(self)
+        return self
     return write_inplace(_copy.op, (self, src), lambda: _copy(self, src), self)  # type: ignore[attr-defined]
 
 
@@ -194,7 +194,7 @@ def fill(input: Tensor, value: Any) -> Tensor:
 
 def _quickly(self: Tensor, value: Any) -> bool:
     """Fill without a graph and without ceremony, where neither is needed."""
-    if self._view is not None or self._edge is not None and STATE.enabled or modes.ACTIVE:
+    if self._view is not None or (self._edge is not None and STATE.enabled) or modes.ACTIVE:
         return False
     kernel = self._kind.kernels.get("fill_")
     if kernel is None:

@@ -69,6 +69,9 @@ def __rtruediv__(self: Tensor, other: Any) -> Any:
     return elementwise.reciprocal(self) * other if _understood(other) else NotImplemented  # type: ignore[operator]
 
 
+attach(__rtruediv__, "__rdiv__")
+
+
 @attach
 def __rfloordiv__(self: Tensor, other: Any) -> Any:
     """A number divided by the tensor, rounded down."""

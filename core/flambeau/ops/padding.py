@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from flambeau import dtypes
 from flambeau.dispatch import composite, operator
 from flambeau.errors import ArgumentError, ShapeError
 from flambeau.graph import Node
@@ -35,6 +36,8 @@ def _constant_pad_nd(input: Tensor, pad: Shape, value: Any) -> Tensor:
 
 def _pad_name(node: Node) -> str:
     pad, mode = node.saved[1:3] if node.saved else ((0, 0), "reflect")
+    if mode == "circular":
+        return "CopySlices"  # PyTorch writes the borders into a larger tensor
     return f"{'Reflection' if mode == 'reflect' else 'Replication'}Pad{len(pad) // 2}DBackward0"
 
 
@@ -52,7 +55,7 @@ def _gathered(input: Tensor, pad: Shape, mode: str) -> Tensor:
     for number in range(len(pad) // 2):
         dim = input.dim() - 1 - number
         places = _source_places(input._array.shape[dim], pad[2 * number], pad[2 * number + 1], mode)
-        input = input.index_select(dim, construct.tensor(places, device=input.device, dtype=creation.dtypes.int64))  # type: ignore[attr-defined]
+        input = input.index_select(dim, construct.tensor(places, device=input.device, dtype=dtypes.int64))
     return input
 
 
@@ -62,9 +65,9 @@ def _returned(g: Tensor, shape: Shape, pad: Shape, mode: str) -> Tensor:
         dim = g.dim() - 1 - number
         size = shape[dim]
         places = _source_places(size, pad[2 * number], pad[2 * number + 1], mode)
-        index = construct.tensor(places, device=g.device, dtype=creation.dtypes.int64)
+        index = construct.tensor(places, device=g.device, dtype=dtypes.int64)
         have = g._array.shape
-        g = g.new_zeros((*have[:dim], size, *have[dim + 1:])).index_add(dim, index, g)  # type: ignore[attr-defined]
+        g = g.new_zeros((*have[:dim], size, *have[dim + 1:])).index_add(dim, index, g)
     return g
 
 
@@ -119,11 +122,11 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
             if shape[dim] + counts[2 * number] + counts[2 * number + 1] < 0:
                 raise ArgumentError(f"The input size {shape[dim]}, plus negative padding {counts[2 * number]} and "
                                     f"{counts[2 * number + 1]}, resulted in a negative output size, which is invalid.")
-        return _constant_pad_nd(input, counts, 0 if value is None else value)  # type: ignore[no-any-return]
+        return _constant_pad_nd(input, counts, 0 if value is None else value)
     if value is not None and value != 0:
         raise ArgumentError(f'pad: Padding mode "{mode}" doesn\'t take in value argument')
     _check_pad(input, counts, mode)
-    return _border_pad(input, counts, mode)  # type: ignore[no-any-return]
+    return _border_pad(input, counts, mode)
 
 
 @operator(vjp={"input": lambda g, upscale_factor: pixel_unshuffle(g, upscale_factor)}, dtype_rule="any", method=False,
@@ -147,9 +150,9 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
                          f"upscale_factor, but input.size(-3)={channels} is not divisible by {factor ** 2}")
     lead = shape[:-3]
     count = len(lead)
-    split = input.reshape((*lead, channels // factor ** 2, factor, factor, height, width))  # type: ignore[attr-defined]
+    split = input.reshape((*lead, channels // factor ** 2, factor, factor, height, width))
     turned = split.permute((*range(count), count, count + 3, count + 1, count + 4, count + 2))
-    return turned.clone().reshape((*lead, channels // factor ** 2, height * factor, width * factor))  # type: ignore[no-any-return]
+    return turned.clone().reshape((*lead, channels // factor ** 2, height * factor, width * factor))
 
 
 @operator(vjp={"input": lambda g, downscale_factor: pixel_shuffle(g, downscale_factor)}, dtype_rule="any",
@@ -168,6 +171,6 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
                          f"{height} x {width} is not divisible by {factor}")
     lead = shape[:-3]
     count = len(lead)
-    split = input.reshape((*lead, channels, height // factor, factor, width // factor, factor))  # type: ignore[attr-defined]
+    split = input.reshape((*lead, channels, height // factor, factor, width // factor, factor))
     turned = split.permute((*range(count), count, count + 2, count + 4, count + 1, count + 3))
-    return turned.clone().reshape((*lead, channels * factor ** 2, height // factor, width // factor))  # type: ignore[no-any-return]
+    return turned.clone().reshape((*lead, channels * factor ** 2, height // factor, width // factor))

@@ -163,8 +163,8 @@ def numpy(self: Tensor, *, force: bool = False) -> Any:
     if self._edge is not None and self.requires_grad and not force:
         raise ArgumentError("Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead.")
     if not kind.backend.capabilities.host and not force:
-        raise ArgumentTypeError(f"can't convert {kind.device} device type tensor to numpy. Use Tensor.cpu() to copy the "
-                                "tensor to host memory first.")
+        raise ArgumentTypeError(f"can't convert {kind.device} device type tensor to numpy. Use Tensor.cpu() to copy "
+                                "the tensor to host memory first.")
     if kind.dtype is dtypes.bfloat16 or kind.dtype.name.startswith("float8"):
         name = {"bfloat16": "BFloat16"}.get(kind.dtype.name, kind.dtype.name.replace("float", "Float"))
         raise ArgumentTypeError(f"Got unsupported ScalarType {name}; convert with .float() first")
@@ -206,7 +206,7 @@ def __dlpack__(self: Tensor, *, stream: Any = None, max_version: tuple[int, int]
 def __dlpack_device__(self: Tensor) -> tuple[int, int]:
     exporter = getattr(self._array, "__dlpack_device__", None)
     if exporter is not None:
-        return exporter()  # type: ignore[no-any-return]
+        return exporter()
     return _DEVICE_TYPES.get(self._kind.device.type, 12), self._kind.index
 
 
@@ -217,17 +217,16 @@ def data_ptr(self: Tensor) -> int:
     kind = self._kind
     address = kind.kernels.get("data_ptr")
     if address is not None:
-        return address(self._array)  # type: ignore[no-any-return]
+        return address(self._array)
     return id(kind.backend.storage(self._array)) + kind.backend.layout(self._array)[1] * kind.dtype.itemsize
 
 
-@property
-def layout_of(self: Tensor) -> layout:
+def _layout(self: Tensor) -> layout:
     """How the elements are stored: always `torch.strided`."""
     return strided
 
 
-attach(layout_of, "layout")
+attach(property(_layout), "layout")
 
 
 @attach

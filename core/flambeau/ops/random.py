@@ -8,7 +8,7 @@ from typing import Any
 from flambeau import dtypes, shapes
 from flambeau.dispatch import composite, front
 from flambeau.dispatch.run import write_out
-from flambeau.errors import ArgumentError, ArgumentTypeError, DtypeError, message
+from flambeau.errors import ArgumentError, ArgumentTypeError, UnsupportedError, message
 from flambeau.ops import draws
 from flambeau.ops.creation import kind_like
 from flambeau.ops.factory import as_size, empty_array, factory_kind, finish
@@ -68,7 +68,7 @@ def _float_kind(op: str, out: Tensor | None, dtype: Any, device: Any) -> Any:
         dtype = out._kind.dtype
     kind = factory_kind(dtype, device)
     if not kind.dtype.is_differentiable:
-        raise DtypeError(message(op, f"not implemented for {kind.dtype}", allowed="floating and complex dtypes",
+        raise UnsupportedError(message(op, f"not implemented for {kind.dtype}", allowed="floating and complex dtypes",
                                  next_step="torch.randint gives whole numbers"))
     return kind
 
@@ -92,7 +92,8 @@ def randint(*args: Any, low: int | None = None, high: int | None = None, size: A
     elif numbers:
         low, high = (low, numbers[0]) if high is None else (numbers[0], high)
     if high is None or size is None:
-        raise ArgumentTypeError("randint() missing 'high' or 'size'; call randint(high, size) or randint(low, high, size)")
+        raise ArgumentTypeError("randint() missing 'high' or 'size'; call randint(high, size) or "
+                                "randint(low, high, size)")
     first, last = 0 if low is None else int(low), int(high)
     if first >= last:
         raise ArgumentError(f"random_ expects 'from' to be less than 'to', but got from={first} >= to={last}")
@@ -109,7 +110,7 @@ def randperm(n: int, *, generator: Generator | None = None, out: Tensor | None =
     >>> import flambeau as torch
     >>> _ = torch.manual_seed(0)
     >>> torch.randperm(4)
-    tensor([2, 0, 1, 3])
+    tensor([0, 1, 3, 2])
     """
     kind = factory_kind(out._kind.dtype if dtype is None and out is not None else dtype, device, dtypes.int64)
     return finish(draws._randperm(int(n), generator, kind), out, requires_grad, layout, "randperm")
@@ -215,7 +216,7 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
         result = _like(input, draws._coins, (float(p),), generator, None, None, None)
     else:
         if not input._kind.dtype.is_floating_point:
-            raise DtypeError(message("bernoulli", f"not implemented for {input.dtype}", allowed="floating dtypes",
+            raise UnsupportedError(message("bernoulli", f"not implemented for {input.dtype}", allowed="floating dtypes",
                                      next_step="convert the probabilities with .float()"))
         result = draws._bernoulli(input, draws.raw_of(generator, input._kind))
     return result if out is None else write_out("bernoulli", out, result)

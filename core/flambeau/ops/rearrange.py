@@ -17,14 +17,22 @@ from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
 
 
+def _given(variadic: tuple[Any, ...], keyword: Any, op: str) -> Shape:
+    """The ints of a call `f(1, 2)`, `f((1, 2))` or `f(name=(1, 2))`."""
+    if keyword is not None:
+        variadic = (keyword,)
+    return () if len(variadic) == 1 and not isinstance(variadic[0], int) and not len(variadic[0]) else (
+        shape_ops.as_dims(variadic, op))
+
+
 # ---------------------------------------------------------------------------------------------- repeated
 def _sum_repeats(g: Tensor, shape: Shape, repeats: Shape) -> Tensor:
     if 0 in repeats:
-        return g.new_zeros(shape)  # type: ignore[attr-defined, no-any-return]
+        return g.new_zeros(shape)
     extra = len(repeats) - len(shape)
     sizes = (1,) * extra + shape
     split = [each for pair in zip(repeats, sizes, strict=True) for each in pair]
-    return g.reshape(split).sum(tuple(range(0, 2 * len(sizes), 2))).reshape(shape)  # type: ignore[attr-defined, no-any-return]
+    return g.reshape(split).sum(tuple(range(0, 2 * len(sizes), 2))).reshape(shape)
 
 
 @operator(vjp={"input": lambda g, input_shape, repeats: _sum_repeats(g, input_shape, repeats)}, dtype_rule="any")
@@ -34,11 +42,11 @@ def _repeat(input: Tensor, repeats: Shape) -> Tensor:
     split = tuple([each for size in shape for each in (1, size)])
     wide = tuple([each for pair in zip(repeats, shape, strict=True) for each in pair])
     whole = tuple([count * size for count, size in zip(repeats, shape, strict=True)])
-    return input.reshape(split).expand(wide).clone().reshape(whole)  # type: ignore[attr-defined, no-any-return]
+    return input.reshape(split).expand(wide).clone().reshape(whole)
 
 
 @front(_repeat)
-def repeat(input: Tensor, *repeats: Any) -> Tensor:
+def repeat(input: Tensor, *counts: Any, repeats: Any = None) -> Tensor:
     """The tensor repeated along each dimension; further counts in front add dimensions.
 
     >>> import flambeau as torch
@@ -46,24 +54,24 @@ def repeat(input: Tensor, *repeats: Any) -> Tensor:
     tensor([[1, 2, 1, 2],
             [1, 2, 1, 2]])
     """
-    counts = shape_ops.as_dims(repeats, "repeat") if repeats != ((),) else ()
+    counts = _given(counts, repeats, "repeat")
     if len(counts) < len(input._array.shape):
         raise ShapeError("repeat: Number of dimensions of repeat dims can not be smaller than number of dimensions of "
                          f"tensor; given: {list(counts)} for shape {list(input._array.shape)}")
     if any(each < 0 for each in counts):
         raise ArgumentError(f"repeat: Trying to create tensor with negative dimension; given: {list(counts)}")
-    return _repeat(input, counts)  # type: ignore[no-any-return]
+    return _repeat(input, counts)
 
 
 @composite()
-def tile(input: Tensor, *dims: Any) -> Tensor:
+def tile(input: Tensor, *counts: Any, dims: Any = None) -> Tensor:
     """`repeat`, where missing leading counts are 1.
 
     >>> import flambeau as torch
     >>> torch.tensor([1, 2]).tile(2)
     tensor([1, 2, 1, 2])
     """
-    counts = shape_ops.as_dims(dims, "tile") if dims != ((),) else ()
+    counts = _given(counts, dims, "tile")
     return repeat(input, (1,) * (len(input._array.shape) - len(counts)) + counts)
 
 
@@ -79,18 +87,18 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
     if repeats is None:
         return _interleaved_places(input)
     if dim is None:
-        input, dim = input.flatten(), 0  # type: ignore[attr-defined]
+        input, dim = input.flatten(), 0
     if not input._array.shape:
-        input = input.reshape(1)  # type: ignore[attr-defined]
+        input = input.reshape(1)
     dim = shapes.wrap_dim(dim, input.dim())
     shape = input._array.shape
     if isinstance(repeats, Tensor) and repeats.numel() == 1:
-        repeats = int(repeats.item())  # type: ignore[attr-defined]
+        repeats = int(repeats.item())
     if isinstance(repeats, int):
         if repeats < 0:
             raise ArgumentError(f"repeat_interleave: repeats has to be non-negative; given: {repeats}")
-        wide = input.unsqueeze(dim + 1).expand((*shape[:dim + 1], repeats, *shape[dim + 1:]))  # type: ignore[attr-defined]
-        return wide.clone().flatten(dim, dim + 1)  # type: ignore[no-any-return]
+        wide = input.unsqueeze(dim + 1).expand((*shape[:dim + 1], repeats, *shape[dim + 1:]))
+        return wide.clone().flatten(dim, dim + 1)
     counts = repeats if isinstance(repeats, Tensor) else as_counts(repeats, input)
     if counts.dim() > 1:
         raise ArgumentError("repeat_interleave: repeats must be 0-dim or 1-dim tensor; "
@@ -98,7 +106,7 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
     if counts.numel() != shape[dim]:
         raise ArgumentError("repeat_interleave: repeats must have the same size as input along dim, but got "
                             f"repeats.size(0) = {counts.numel()} and input.size({dim}) = {shape[dim]}")
-    return input.index_select(dim, _interleaved_places(counts))  # type: ignore[attr-defined, no-any-return]
+    return input.index_select(dim, _interleaved_places(counts))
 
 
 def as_counts(repeats: Sequence[int], input: Tensor) -> Tensor:
@@ -109,13 +117,13 @@ def as_counts(repeats: Sequence[int], input: Tensor) -> Tensor:
 def _interleaved_places(counts: Tensor) -> Tensor:
     if counts._kind.dtype not in (dtypes.int64, dtypes.int32):
         raise ArgumentError(f"repeat_interleave: repeats has to be Long or Int tensor; given: {counts.dtype}")
-    if any(each < 0 for each in counts.tolist()):  # type: ignore[attr-defined]
-        raise ArgumentError(f"repeat_interleave: repeats can not be negative; given: {counts.tolist()}")  # type: ignore[attr-defined]
+    if counts.numel() and int(counts.min().item()) < 0:
+        raise ArgumentError(f"repeat_interleave: repeats can not be negative; given: {counts.tolist()}")
     ends = counts.cumsum(0)  # type: ignore[attr-defined]
     total = int(ends[-1].item()) if counts.numel() else 0
-    places = creation.arange(total, device=counts.device)  # type: ignore[attr-defined]
+    places = creation.arange(total, device=counts.device)
     found = ends.searchsorted(places, right=True)
-    return found.to(counts._kind.dtype)  # type: ignore[no-any-return]
+    return found.to(counts._kind.dtype)
 
 
 # ---------------------------------------------------------------------------------------------- reversed and rolled
@@ -125,25 +133,24 @@ def _flip(input: Tensor, dims: Shape) -> Tensor:
     for dim in dims:
         size = input._array.shape[dim]
         places = _descending(input, size)
-        input = input.index_select(dim, places)  # type: ignore[attr-defined]
-    return input.clone() if not dims else input  # type: ignore[attr-defined, no-any-return]
+        input = input.index_select(dim, places)
+    return input.clone() if not dims else input
 
 
 def _descending(input: Tensor, size: int) -> Tensor:
-    return (size - 1) - creation.arange(size, device=input.device)  # type: ignore[attr-defined, no-any-return]
+    return (size - 1) - creation.arange(size, device=input.device)
 
 
 @front(_flip)
-def flip(input: Tensor, *dims: Any) -> Tensor:
+def flip(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
     """A copy with the order along the given dimensions reversed.
 
     >>> import flambeau as torch
     >>> torch.tensor([1, 2, 3]).flip(0)
     tensor([3, 2, 1])
     """
-    given = shape_ops.as_dims(dims, "flip") if dims != ((),) and dims != ([],) else ()
-    wrapped = shapes.wrap_dims(given, len(input._array.shape))
-    return _flip(input, wrapped if input._array.shape else ())  # type: ignore[no-any-return]
+    wrapped = shapes.wrap_dims(_given(axes, dims, "flip"), len(input._array.shape))
+    return _flip(input, wrapped if input._array.shape else ())
 
 
 @composite()
@@ -185,13 +192,13 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
         raise ArgumentError("roll: `shifts` required")
     along = () if dims is None else (dims,) if isinstance(dims, int) else tuple(dims)
     if not along and len(steps) == 1:
-        return _roll(input.reshape(-1), steps, (0,)).reshape(input._array.shape)  # type: ignore[attr-defined, no-any-return]
+        return _roll(input.reshape(-1), steps, (0,)).reshape(input._array.shape)
     if len(along) != len(steps):
         raise ArgumentError(f"roll: shifts and dimensions must align. shifts: {len(steps)}, dims:{len(along)}")
     ndim = len(input._array.shape)
     if not ndim:
         raise DimensionError("roll: Dimension specified as 0 but tensor has no dimensions")
-    return _roll(input, steps, tuple([shapes.wrap_dim(each, ndim) for each in along]))  # type: ignore[no-any-return]
+    return _roll(input, steps, tuple([shapes.wrap_dim(each, ndim) for each in along]))
 
 
 @operator(vjp={"input": lambda g, k, dims: rot90(g, -k, dims)}, dtype_rule="any")
@@ -199,12 +206,12 @@ def _rot90(input: Tensor, k: int, dims: Shape) -> Tensor:
     """Turn the plane of two dimensions by k times 90 degrees."""
     first, second = dims
     if k == 1:
-        return flip(input, second).transpose(first, second).clone()  # type: ignore[attr-defined, no-any-return]
+        return flip(input, second).transpose(first, second).clone()
     if k == 2:
         return flip(input, dims)
     if k == 3:
-        return flip(input, first).transpose(first, second).clone()  # type: ignore[attr-defined, no-any-return]
-    return input.clone()  # type: ignore[attr-defined, no-any-return]
+        return flip(input, first).transpose(first, second).clone()
+    return input.clone()
 
 
 @front(_rot90)
@@ -224,27 +231,27 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     if dims[0] == dims[1] or abs(dims[0] - dims[1]) == ndim:
         raise ArgumentError("rot90: expected rotation dims to be different, but got dim0 = "
                             f"{dims[0]} and dim1 = {dims[1]}")
-    return _rot90(input, k % 4, (shapes.wrap_dim(dims[0], ndim), shapes.wrap_dim(dims[1], ndim)))  # type: ignore[no-any-return]
+    return _rot90(input, k % 4, (shapes.wrap_dim(dims[0], ndim), shapes.wrap_dim(dims[1], ndim)))
 
 
 # ---------------------------------------------------------------------------------------------- triangles
 def _triangle_mask(input: Tensor, diagonal_: int) -> Tensor:
     rows, columns = input._array.shape[-2:]
-    down = creation.arange(rows, device=input.device).reshape(-1, 1)  # type: ignore[attr-defined]
-    along = creation.arange(columns, device=input.device)  # type: ignore[attr-defined]
-    return along - down <= diagonal_  # type: ignore[no-any-return]
+    down = creation.arange(rows, device=input.device).reshape(-1, 1)
+    along = creation.arange(columns, device=input.device)
+    return along - down <= diagonal_
 
 
 @operator(vjp={"input": lambda g, diagonal: _tril(g, diagonal)}, dtype_rule="any", inplace=True)
 def _tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """Zeros above a diagonal of matrices."""
-    return input.masked_fill(~_triangle_mask(input, diagonal), 0)  # type: ignore[attr-defined, operator, no-any-return]
+    return input.masked_fill(~_triangle_mask(input, diagonal), 0)  # type: ignore[attr-defined]
 
 
 @operator(vjp={"input": lambda g, diagonal: _triu(g, diagonal)}, dtype_rule="any", inplace=True)
 def _triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """Zeros below a diagonal of matrices."""
-    return input.masked_fill(_triangle_mask(input, diagonal - 1), 0)  # type: ignore[attr-defined, no-any-return]
+    return input.masked_fill(_triangle_mask(input, diagonal - 1), 0)  # type: ignore[attr-defined]
 
 
 def _check_matrix(input: Tensor, op: str) -> None:
@@ -262,7 +269,7 @@ def tril(input: Tensor, diagonal: int = 0) -> Tensor:
             [1., 1.]])
     """
     _check_matrix(input, "tril")
-    return _tril(input, diagonal)  # type: ignore[no-any-return]
+    return _tril(input, diagonal)
 
 
 @front(_triu, out=True)
@@ -275,7 +282,7 @@ def triu(input: Tensor, diagonal: int = 0) -> Tensor:
             [0., 1.]])
     """
     _check_matrix(input, "triu")
-    return _triu(input, diagonal)  # type: ignore[no-any-return]
+    return _triu(input, diagonal)
 
 
 def _triangle_indices(row: int, col: int, keep: Any, dtype: Any, device: Any, op: str) -> Tensor:
@@ -315,9 +322,9 @@ def _diag_embed(input: Tensor, offset: int, dim1: int, dim2: int) -> Tensor:
     rest = list(shape[:-1])
     for dim in sorted((dim1, dim2)):
         rest.insert(dim, size)
-    result = input.new_zeros(tuple(rest))  # type: ignore[attr-defined]
-    diagonal(result, offset, dim1, dim2).copy_(input)  # type: ignore[attr-defined]
-    return result  # type: ignore[no-any-return]
+    result = input.new_zeros(tuple(rest))
+    diagonal(result, offset, dim1, dim2).copy_(input)
+    return result
 
 
 @front(_diag_embed)
@@ -333,7 +340,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     first, second = shapes.wrap_dim(dim1, ndim), shapes.wrap_dim(dim2, ndim)
     if first == second:
         raise ArgumentError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
-    return _diag_embed(input, offset, first, second)  # type: ignore[no-any-return]
+    return _diag_embed(input, offset, first, second)
 
 
 @composite(out=True)
@@ -349,13 +356,13 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
         return diag_embed(input, diagonal)
     if input.dim() != 2:
         raise ShapeError(f"diag(): Supports 1D or 2D tensors. Got {input.dim()}D")
-    return _diagonal(input, diagonal, 0, 1).clone()  # type: ignore[no-any-return]
+    return _diagonal(input, diagonal, 0, 1).clone()
 
 
 @composite()
 def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     """All elements on the diagonal of a matrix."""
-    return diag_embed(input.reshape(-1), offset)  # type: ignore[attr-defined, no-any-return]
+    return diag_embed(input.reshape(-1), offset)
 
 
 @operator(vjp={"input": lambda g, offset, dim1, dim2: _scattered(g, lambda x: diagonal(x, offset, dim1, dim2)),
@@ -393,23 +400,23 @@ def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: int | None = 
 @composite()
 def as_strided_scatter(input: Tensor, src: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
     """A copy with the elements of a strided layout replaced by `src`."""
-    copy = input.clone()  # type: ignore[attr-defined]
+    copy = input.clone()
     copy.as_strided(size, stride, storage_offset or 0).copy_(src)
-    return copy  # type: ignore[no-any-return]
+    return copy
 
 
 def _replaced(input: Tensor, src: Tensor, look: Any, op: str) -> Tensor:
-    copy = input.clone()  # type: ignore[attr-defined]
+    copy = input.clone()
     part = look(copy)
     if part._array.shape != src._array.shape:
         raise ShapeError(f"{op}: expected src to have a size equal to the slice of self. src size = "
                          f"{list(src._array.shape)}, slice size = {list(part._array.shape)}")
     part.copy_(src)
-    return copy  # type: ignore[no-any-return]
+    return copy
 
 
 def _scattered(g: Tensor, look: Any) -> Tensor:
     """The gradient of what was not replaced."""
-    result = g.clone()  # type: ignore[attr-defined]
+    result = g.clone()
     look(result).zero_()
-    return result  # type: ignore[no-any-return]
+    return result

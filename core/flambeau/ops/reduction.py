@@ -145,7 +145,15 @@ def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     return _prod(input, dims, keepdim, wanted)  # type: ignore[no-any-return]
 
 
-@_faces.reducing()
+@dispatch.operator(samples=_samples, vjp={
+    "input": lambda g, input, dim, keepdim:
+        _faces.spread(g, input._array.shape, dim, keepdim).masked_fill(input.detach() != input.detach(), 0)})
+def _nansum(input: Tensor, dim: Shape, keepdim: bool, dtype: dtypes.dtype) -> Tensor:
+    """Sum over dimensions, in `dtype`, in which nan counts as zero."""
+    return sum(input.masked_fill(input != input, 0), dim or None, keepdim, dtype=dtype)  # type: ignore[no-any-return]
+
+
+@_faces.face(_nansum)
 def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Sum in which nan counts as zero. RuntimeError for complex inputs.
 
@@ -158,9 +166,10 @@ def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any 
     kind = input._kind.dtype
     if kind.is_complex:
         raise DtypeError("nansum does not support complex inputs; take real and imaginary parts")
-    if kind.is_floating_point:
-        input = input.masked_fill(input != input, 0)
-    return sum(input, dim, keepdim, dtype=dtype)  # type: ignore[no-any-return]
+    if not kind.is_floating_point:
+        return sum(input, dim, keepdim, dtype=dtype)  # type: ignore[no-any-return]
+    wanted = kind if dtype is None else dtypes.as_dtype(dtype)
+    return _nansum(input, shapes.reduction_dims(dim, len(input._array.shape)), keepdim, wanted)  # type: ignore[no-any-return]
 
 
 @_faces.reducing()

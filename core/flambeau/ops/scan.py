@@ -7,6 +7,7 @@ from typing import Any
 from flambeau import dispatch, dtypes, shapes
 from flambeau.dtypes import INTEGER
 from flambeau.errors import ArgumentError, ShapeError
+from flambeau.graph import STATE
 from flambeau.ops import _faces
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
@@ -166,8 +167,8 @@ def _log_gradient(g: Tensor, input: Tensor, result: Tensor, dim: int) -> Tensor:
     """Running sums from the end of g exp(-result), times exp(input): in logarithms, by the sign of g."""
     if not input._array.shape:
         return g
-    if input._kind.dtype.is_complex:
-        return _reversed_sum(g * (-result).exp().conj(), dim) * input.exp().conj()  # type: ignore[no-any-return]
+    if input._kind.dtype.is_complex or STATE.enabled:   # the other way has no derivative where g is 0
+        return _reversed_sum(g * _conj((-result).exp()), dim) * _conj(input.exp())
 
     def part(positive: Tensor) -> Tensor:
         logs = positive.log() - result
@@ -220,7 +221,7 @@ def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None
     dim = shapes.wrap_dim(dim, input.dim())
     parts = [each for each in (prepend, input, append) if each is not None]
     if len(parts) > 1:
-        import flambeau
+        from flambeau.ops.joining import cat
         input = cat(parts, dim)
     for _ in range(min(n, input._array.shape[dim])):
         size = input._array.shape[dim]

@@ -30,7 +30,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
             [2]])
     """
     if as_tuple:
-        input = input.reshape(1) if not input._array.shape else input  # type: ignore[attr-defined]
+        input = input.reshape(1) if not input._array.shape else input
         return tuple(_nonzero(input).unbind(1))
     return _nonzero(input)
 
@@ -38,7 +38,7 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
 @composite()
 def argwhere(input: Tensor) -> Tensor:
     """The indices of the nonzero elements, one row each."""
-    return _nonzero(input)  # type: ignore[no-any-return]
+    return _nonzero(input)
 
 
 # ---------------------------------------------------------------------------------------------- unique values
@@ -79,7 +79,7 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
     >>> torch.tensor([1, 1, 2, 1]).unique_consecutive()
     tensor([1, 2, 1])
     """
-    flat = input.reshape(-1) if dim is None else input  # type: ignore[attr-defined]
+    flat = input.reshape(-1) if dim is None else input
     along = 0 if dim is None else shapes.wrap_dim(dim, input.dim())
     size = flat._array.shape[along]
     if not size:
@@ -89,22 +89,22 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
     changed = slice_dim(flat, along, 1, None) != slice_dim(flat, along, None, size - 1)
     rest = tuple([index for index in range(flat.dim()) if index != along])
     for index in reversed(rest):
-        changed = changed.any(index)  # type: ignore[attr-defined]
+        changed = changed.any(index)
     starts = _nonzero(changed).reshape(-1) + 1
     first = creation._full((1,), 0, input._kind.to(dtypes.int64))
     starts = _cat_vectors(first, starts)
     counts = _cat_vectors(starts[1:], first + size) - starts
     inverse = _cat_vectors(first, changed.to(dtypes.int64).cumsum(0))  # type: ignore[attr-defined]
-    values = flat.index_select(along, starts)  # type: ignore[attr-defined]
+    values = flat.index_select(along, starts)
     if dim is None:
-        inverse = inverse.reshape(input._array.shape)  # type: ignore[attr-defined]
+        inverse = inverse.reshape(input._array.shape)
     return _chosen((values, inverse, counts), return_inverse, return_counts)
 
 
 def _cat_vectors(*tensors: Tensor) -> Tensor:
     """Vectors one after the other."""
     from flambeau.ops.joining import cat
-    return cat(tensors)  # type: ignore[no-any-return]
+    return cat(tensors)
 
 
 # ---------------------------------------------------------------------------------------------- sorted positions
@@ -132,12 +132,12 @@ def searchsorted(sorted_sequence: Tensor, input: Any, *, out_int32: bool = False
     after = bool(right) or side == "right"
     values = input if isinstance(input, Tensor) else construct.tensor(input, device=sorted_sequence.device)
     if not isinstance(input, Tensor):
-        values = values.to(sorted_sequence._kind.dtype)  # type: ignore[attr-defined]
+        values = values.to(sorted_sequence._kind.dtype)
     if sorter is not None:
         if sorter._array.shape != sorted_sequence._array.shape:
             raise ArgumentError("torch.searchsorted(): boundary and sorter must have the same size, but got boundary tensor "
                                 f"{list(sorted_sequence._array.shape)} and got sorter tensor {list(sorter._array.shape)}")
-        sorted_sequence = sorted_sequence.gather(-1, sorter)  # type: ignore[attr-defined]
+        sorted_sequence = sorted_sequence.gather(-1, sorter)
     mine, theirs = sorted_sequence._array.shape, values._array.shape
     if not mine:
         raise ArgumentError("torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1")
@@ -149,7 +149,7 @@ def searchsorted(sorted_sequence: Tensor, input: Any, *, out_int32: bool = False
         raise DtypeError("torch.searchsorted(): boundary tensor and input value tensor should have same dtype, but got "
                          f"boundary tensor dtype {sorted_sequence.dtype} and input value tensor dtype {values.dtype}")
     found = _searchsorted(sorted_sequence, values, after)
-    return found.to(dtypes.int32) if out_int32 else found  # type: ignore[no-any-return]
+    return found.to(dtypes.int32) if out_int32 else found
 
 
 @composite(out=True)
@@ -162,17 +162,17 @@ def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right:
     """
     if boundaries.dim() != 1:
         raise ArgumentError(f"bucketize: boundaries tensor must be 1 dimension, but got dim({boundaries.dim()})")
-    return searchsorted(boundaries, input, out_int32=out_int32, right=right)  # type: ignore[no-any-return]
+    return searchsorted(boundaries, input, out_int32=out_int32, right=right)
 
 
 # ---------------------------------------------------------------------------------------------- counts
 @operator(vjp="none")
 def _bincount(input: Tensor, weights: Tensor | None, minlength: int) -> Tensor:
     """How often each integer from 0 occurs, or the sum of its weights."""
-    size = max(minlength, int(input.max().item()) + 1 if input.numel() else 0)  # type: ignore[attr-defined]
+    size = max(minlength, int(input.max().item()) + 1 if input.numel() else 0)
     source = weights if weights is not None else creation.ones_like(input, dtype=dtypes.int64)
     zeros = creation._full((size,), 0, source._kind)
-    return zeros.index_add(0, input, source)  # type: ignore[no-any-return]
+    return zeros.index_add(0, input, source)
 
 
 @front(_bincount)
@@ -185,7 +185,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     """
     if input._kind.dtype.category > INTEGER:
         raise DtypeError(message("bincount", "only integers can be counted", given=str(input.dtype)))
-    if input.dim() != 1 or (input.numel() and int(input.min().item()) < 0):  # type: ignore[attr-defined]
+    if input.dim() != 1 or (input.numel() and int(input.min().item()) < 0):
         raise ArgumentError("bincount only supports 1-d non-negative integral inputs.")
     if minlength < 0:
         raise ArgumentError("minlength should be >= 0")
@@ -193,14 +193,14 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         if weights._array.shape != input._array.shape:
             raise ArgumentError("weights should be 1-d and have the same length as input")
         if weights._kind.dtype is not dtypes.float32:
-            weights = weights.to(dtypes.float64)  # type: ignore[attr-defined]
-    return _bincount(input, weights, minlength)  # type: ignore[no-any-return]
+            weights = weights.to(dtypes.float64)
+    return _bincount(input, weights, minlength)
 
 
 @operator(vjp="none")
 def _isin(elements: Tensor, test_elements: Tensor) -> Tensor:
     """Whether each element is among the others."""
-    return (elements.unsqueeze(-1) == test_elements.reshape(-1)).any(-1)  # type: ignore[attr-defined, no-any-return]
+    return (elements.unsqueeze(-1) == test_elements.reshape(-1)).any(-1)
 
 
 @front(_isin, out=True)
@@ -217,7 +217,7 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     if not isinstance(test_elements, Tensor):
         test_elements = construct.tensor(test_elements, device=like.device)
     found = _isin(elements, test_elements)
-    return ~found if invert else found  # type: ignore[no-any-return]
+    return ~found if invert else found
 
 
 @composite()
@@ -236,6 +236,6 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     found = []
     rest = indices
     for size in reversed(sizes):
-        found.append(rest % size)  # type: ignore[operator]
-        rest = rest // size  # type: ignore[operator]
+        found.append(rest % size)
+        rest = rest // size
     return tuple(reversed(found))

@@ -55,3 +55,70 @@ def _method_where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
 
 
 TensorMethods.where = _method_where  # type: ignore[attr-defined] - its arguments come in another order
+
+
+# ---------------------------------------------------------------------------------------------- masked_fill
+@operator(vjp={"input": lambda g, mask: g.masked_fill(mask, 0)}, inplace=True, dtype_rule="any")
+def _masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """The tensor with a number where the mask holds, in the tensor's dtype."""
+    return _where(mask, input.new_tensor(value), input)  # type: ignore[attr-defined,no-any-return]
+
+
+def _fill_value(input: Tensor, mask: Any, value: Any) -> Any:
+    """Check the arguments of masked_fill; the value as a number, or as a 0-d tensor if it wants a gradient."""
+    if not isinstance(mask, Tensor):
+        raise ArgumentTypeError(f"masked_fill(): argument 'mask' (position 1) must be Tensor, not {type(mask).__name__}")
+    if mask._kind.dtype.category != BOOL:
+        raise DtypeError(message("masked_fill", "masked_fill only supports boolean masks, but got mask with dtype "
+                                 f"{mask._kind.dtype}", next_step="compare it with 0"))
+    target = input._kind.dtype
+    if isinstance(value, Tensor):
+        if value._array.shape:
+            raise ArgumentError(message("masked_fill", "masked_fill only supports a 0-dimensional value tensor, but "
+                                        f"got tensor with {len(value._array.shape)} dimension(s)."))
+        if value._edge is not None and value.requires_grad:
+            return value.to(input._kind.device, target)  # type: ignore[attr-defined]
+        value = value.item()  # type: ignore[attr-defined]
+    return _as_number(value, target)
+
+
+def _as_number(value: Any, target: dtype) -> Any:
+    """A number that fits the dtype; fractions are cut off for integers."""
+    problem = message("masked_fill", f"value cannot be converted to type {target} without overflow", given=repr(value))
+    if isinstance(value, complex) and not target.is_complex:
+        raise ArgumentError(problem)
+    if target.category != INTEGER:
+        return value
+    bits = 8 * target.itemsize - target.is_signed
+    if value != value or not -(1 << bits) <= value < 1 << bits:
+        raise ArgumentError(problem)
+    return int(value)
+
+
+@front(_masked_fill)
+def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """The tensor with `value` where the mask holds, keeping its dtype. `value` is a number or a 0-d tensor.
+
+    >>> import flambeau as torch
+    >>> torch.masked_fill(torch.tensor([1., 2.]), torch.tensor([True, False]), -1)
+    tensor([-1.,  2.])
+    """
+    value = _fill_value(input, mask, value)
+    if isinstance(value, Tensor):
+        return where(mask, value, input)  # type: ignore[no-any-return]
+    return _masked_fill(input, mask, value)
+
+
+_masked_fill_inplace = rules.inplace(_masked_fill)
+
+
+@rules.inplace_front(_masked_fill)
+def masked_fill_(input: Tensor, mask: Tensor, value: Any) -> Tensor:
+    """Put `value` where the mask holds, in place."""
+    value = _fill_value(input, mask, value)
+    if isinstance(value, Tensor):
+        return input.copy_(where(mask, value, input))  # type: ignore[attr-defined,no-any-return]
+    return _masked_fill_inplace(input, mask, value)  # type: ignore[no-any-return]
+
+
+__all__ = rules.public(globals())

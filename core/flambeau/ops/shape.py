@@ -54,7 +54,7 @@ def transpose(input: Tensor, dim0: int, dim1: int) -> Tensor:
         dim0, dim1 = shapes.wrap_dim(dim0, ndim), shapes.wrap_dim(dim1, ndim)
         if not ndim:
             return _alias(input)
-    return _transpose(input, dim0, dim1)  # type: ignore[call-arg, arg-type, return-value]
+    return _transpose(input, dim0, dim1)
 
 
 swapaxes = alias("swapaxes", transpose)
@@ -84,7 +84,7 @@ def t(input: Tensor) -> Tensor:
     if len(input._array.shape) > 2:
         raise ShapeError(message("t()", f"t() expects a tensor with <= 2 dimensions, but self is {input.dim()}D",
                                  next_step="use .mT for the last two dimensions, or .transpose(dim0, dim1)"))
-    return _t(input)  # type: ignore[call-arg, arg-type, return-value]
+    return _t(input)
 
 
 @view_rule(vjp={"input": lambda g, dims: _permute(g, _inverse(dims))})
@@ -100,23 +100,39 @@ def _inverse(dims: Shape) -> Shape:
     return tuple(order)
 
 
+_RANGES = list(range(64))
+
+
+def _plain(dims: Any) -> builtins.bool:
+    """Whether these are nothing but ints, so that the short way may compare them."""
+    for each in dims:  # noqa: SIM110 - a generator would cost more than the loop
+        if each.__class__ is not int:
+            return False
+    return True
+
+
 @front(_permute)
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
     """A view with the dimensions in another order.
 
     >>> import flambeau as torch
     >>> torch.zeros(2, 3, 4).permute(2, 0, 1).shape
     torch.Size([4, 2, 3])
     """
-    order = as_dims(dims, "permute") if not (len(dims) == 1 and dims[0] == ()) else ()
     ndim = len(input._array.shape)
+    if dims is not None:
+        order = (tuple(dims),)
+    order = order[0] if len(order) == 1 and order[0].__class__ is tuple else order
+    if _plain(order) and sorted(order) == _RANGES[:ndim]:
+        return _permute(input, order)
+    order = as_dims(dims, "permute") if order else ()
     if len(order) != ndim:
         raise ShapeError("permute: number of dimensions in the tensor input does not match the length of the desired "
                          f"ordering of dimensions i.e. input.dim() = {ndim} is not equal to len(dims) = {len(order)}")
     wrapped = tuple([shapes.wrap_dim(each, ndim) for each in order])
     if len(set(wrapped)) != ndim:
         raise ArgumentError(f"permute(): duplicate dims are not allowed; given: {list(order)}")
-    return _permute(input, wrapped)  # type: ignore[call-arg, arg-type, return-value]
+    return _permute(input, wrapped)
 
 
 @composite()
@@ -139,7 +155,7 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
         if len(set(dims)) != len(dims):
             raise ArgumentError(f"movedim: repeated dim in `{name}` ({list(given)})")
     if not ndim:
-        return _alias(input)  # type: ignore[call-arg, arg-type, return-value]
+        return _alias(input)
     rest = iter([index for index in range(ndim) if index not in from_dims])
     placed = dict(zip(to_dims, from_dims, strict=True))
     return permute(input, tuple([placed[index] if index in placed else next(rest) for index in range(ndim)]))
@@ -170,30 +186,32 @@ def _explain_view(input: Tensor, size: Any, op: str) -> None:
 
 
 @front(_view)
-def view(input: Tensor, *size: Any, dtype: Any = None) -> Tensor:
+def view(input: Tensor, *sizes: Any, size: Any = None, dtype: Any = None) -> Tensor:
     """The same memory under another shape, or read as another dtype; RuntimeError where that needs a copy.
 
     >>> import flambeau as torch
     >>> torch.zeros(2, 3).view(-1).shape
     torch.Size([6])
     """
-    if len(size) == 1:
-        first = size[0]
+    if len(sizes) == 1:
+        first = sizes[0]
         if first.__class__ is not int:
-            if first.__class__ is tuple:
-                size = first
+            if first.__class__ is tuple or first.__class__ is shapes.Size:
+                sizes = first
             elif _is_dtype(first):
                 return _view_dtype(input, first)
             elif not hasattr(first, "__index__"):
-                size = tuple(first)
-    elif not size and dtype is not None:
-        return _view_dtype(input, dtype)
-    if size and min(size) < -1:
-        _explain_view(input, size, "view")
+                sizes = tuple(first)
+    elif not sizes:
+        if dtype is not None:
+            return _view_dtype(input, dtype)
+        sizes = () if size is None else tuple(size)
+    if sizes and min(sizes) < -1:
+        _explain_view(input, sizes, "view")
     try:
-        return _view(input, size)  # type: ignore[call-arg, arg-type, return-value]
+        return _view(input, sizes)
     except ValueError:
-        _explain_view(input, size, "view")
+        _explain_view(input, sizes, "view")
         raise
 
 
@@ -211,11 +229,11 @@ def _view_dtype(input: Tensor, wanted: dtype) -> Tensor:
 def _reshape_copy(input: Tensor, size: Shape) -> Tensor:
     """A contiguous copy under another shape, for where no view can have it."""
     fresh = input.clone()
-    return make(_view(fresh, size)._array, input._kind)  # type: ignore[call-arg, arg-type, attr-defined]
+    return make(_view(fresh, size)._array, input._kind)
 
 
 @composite()
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """The elements under another shape: a view where the strides allow it, else a copy. One size may be -1.
 
     >>> import flambeau as torch
@@ -223,18 +241,20 @@ def reshape(input: Tensor, *shape: Any) -> Tensor:
     tensor([[0, 1],
             [2, 3]])
     """
-    if len(shape) == 1 and shape[0].__class__ is not int:
-        if shape[0].__class__ is tuple:
-            shape = shape[0]
-        elif not hasattr(shape[0], "__index__"):
-            shape = tuple(shape[0])
-    if shape and min(shape) < -1:
-        _explain_view(input, shape, "reshape")
+    if len(sizes) == 1 and sizes[0].__class__ is not int:
+        if sizes[0].__class__ is tuple:
+            sizes = sizes[0]
+        elif not hasattr(sizes[0], "__index__"):
+            sizes = tuple(sizes[0])
+    elif shape is not None:
+        sizes = tuple(shape)
+    if sizes and min(sizes) < -1:
+        _explain_view(input, sizes, "reshape")
     try:
-        return _view(input, shape)  # type: ignore[call-arg, arg-type, return-value]
+        return _view(input, sizes)
     except (ValueError, ShapeError):
-        _explain_view(input, shape, "reshape")
-    return _reshape_copy(input, shapes.infer_size(shape, input.numel(), "reshape"))
+        _explain_view(input, sizes, "reshape")
+    return _reshape_copy(input, shapes.infer_size(sizes, input.numel(), "reshape"))
 
 
 @composite()
@@ -270,7 +290,13 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     size = 1
     for each in shape[start:end + 1]:
         size *= each
-    return reshape(input, (*shape[:start], size, *shape[end + 1:]))
+    wanted = (*shape[:start], size, *shape[end + 1:])
+    if input._array.shape and size:
+        try:
+            return _view(input, wanted)
+        except ShapeError:
+            return _reshape_copy(input, wanted)
+    return reshape(input, wanted)
 
 
 @composite()
@@ -339,7 +365,7 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     if dim is not None:
         ndim = len(input._array.shape)
         dim = shapes.wrap_dim(dim, ndim) if isinstance(dim, int) else shapes.wrap_dims(dim, ndim)
-    return _squeeze(input, dim)  # type: ignore[call-arg, arg-type, return-value]
+    return _squeeze(input, dim)
 
 
 @view_rule(vjp={"input": lambda g, dim: _squeeze(g, dim)})
@@ -360,7 +386,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     ndim = len(input._array.shape)
     if not 0 <= dim <= ndim:
         dim = shapes.wrap_dim(dim, ndim + 1)
-    return _unsqueeze(input, dim)  # type: ignore[call-arg, arg-type, return-value]
+    return _unsqueeze(input, dim)
 
 
 @view_rule(vjp={"input": lambda g: g})
@@ -373,7 +399,7 @@ def _expand(shape: Shape, strides: Shape, offset: int, size: Shape) -> Layout:
 
 
 @front(_expand)
-def expand(input: Tensor, *size: Any, implicit: builtins.bool = False) -> Tensor:
+def expand(input: Tensor, *sizes: Any, size: Any = None, implicit: builtins.bool = False) -> Tensor:
     """A view that repeats dimensions of size 1, and adds dimensions in front; -1 keeps a size. Nothing is copied.
 
     >>> import flambeau as torch
@@ -381,7 +407,11 @@ def expand(input: Tensor, *size: Any, implicit: builtins.bool = False) -> Tensor
     tensor([[1, 1, 1],
             [2, 2, 2]])
     """
-    wanted = size[0] if len(size) == 1 and size[0].__class__ is tuple else as_dims(size, "expand")
+    if size is not None:
+        sizes = (tuple(size),)
+    wanted = sizes[0] if len(sizes) == 1 and sizes[0].__class__ is tuple else sizes
+    if not _plain(wanted):
+        wanted = as_dims(sizes, "expand")
     shape = input._array.shape
     extra = len(wanted) - len(shape)
     if extra < 0:
@@ -400,7 +430,7 @@ def expand(input: Tensor, *size: Any, implicit: builtins.bool = False) -> Tensor
     if wanted and min(wanted) < 0:
         raise ShapeError(f"expand: The expanded size of the tensor ({min(wanted)}) isn't allowed in a leading, "
                          f"non-existing dimension {wanted.index(min(wanted))}; given: {list(wanted)}")
-    return _expand(input, wanted)  # type: ignore[call-arg, arg-type, return-value]
+    return _expand(input, wanted)
 
 
 @composite()
@@ -447,16 +477,13 @@ def _matrix_dims(tensor: Tensor, name: str) -> None:
                          f"Got {tensor.dim()}-D tensor.")
 
 
-@attach
-@property
-def T(self: Tensor) -> Tensor:  # noqa: N802 - PyTorch's name
+def _reversed(self: Tensor) -> Tensor:
     """A view with the dimensions in reverse order."""
-    return permute(self, tuple(range(self.dim() - 1, -1, -1))) if self._array.shape else _alias(self)  # type: ignore[call-arg, arg-type, return-value]
+    ndim = len(self._array.shape)
+    return _permute(self, tuple(_RANGES[:ndim][::-1]))
 
 
-@attach
-@property
-def mT(self: Tensor) -> Tensor:  # noqa: N802 - PyTorch's name
+def _mt(self: Tensor) -> Tensor:
     """A view with the last two dimensions swapped."""
     _matrix_dims(self, "mT")
     return transpose(self, -2, -1)
@@ -472,21 +499,21 @@ def adjoint(input: Tensor) -> Tensor:
     return turned.conj() if input._kind.dtype.is_complex else turned
 
 
-@attach
-@property
-def mH(self: Tensor) -> Tensor:  # noqa: N802 - PyTorch's name
+def _mh(self: Tensor) -> Tensor:
     """The adjoint of matrices, or of batches of them."""
     _matrix_dims(self, "mH")
     return adjoint(self)
 
 
-@attach
-@property
-def H(self: Tensor) -> Tensor:  # noqa: N802 - PyTorch's name
+def _adjoint_matrix(self: Tensor) -> Tensor:
     """The adjoint of a matrix."""
     if len(self._array.shape) not in (0, 2):
         raise ShapeError(f"tensor.H is only supported on matrices (2-D tensors). Got {self.dim()}-D tensor.")
     return adjoint(self) if self._array.shape else self
+
+
+for _name, _get in (("T", _reversed), ("mT", _mt), ("mH", _mh), ("H", _adjoint_matrix)):
+    attach(property(_get, doc=_get.__doc__), _name)
 
 
 def _at_least(ndim: int, tensors: tuple[Any, ...]) -> Any:
@@ -495,7 +522,7 @@ def _at_least(ndim: int, tensors: tuple[Any, ...]) -> Any:
     for each in several:
         have = each.dim()
         if have < ndim:
-            before = 1 if ndim == 2 or have == 1 and ndim == 3 else 0
+            before = 1 if ndim == 2 or (have == 1 and ndim == 3) else 0
             if ndim == 1 or have == 0:
                 each = reshape(each, (1,) * ndim)
             else:

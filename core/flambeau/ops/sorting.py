@@ -160,8 +160,15 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any
     return _KthvalueResult(*_kthvalue(input, k, dim, keepdim))
 
 
-@dispatch.operator(outputs=_PAIR, method=False, grad_name="MedianBackward1", vjp={
-    "input": lambda g, indices, input_shape, dim, keepdim: placed(g[0], indices, input_shape, dim, keepdim)})
+def _median_name(along: int) -> Any:
+    def grad_name(node: Any) -> str:
+        return f"{'Nanmedian' if node.saved and node.saved[-1] else 'Median'}Backward{along}"
+    return grad_name
+
+
+@dispatch.operator(outputs=_PAIR, method=False, grad_name=_median_name(1), vjp={
+    "input": lambda g, indices, input_shape, dim, keepdim, skip_nan:
+        placed(g[0], indices, input_shape, dim, keepdim)})
 def _median_dim(input: Tensor, dim: int, keepdim: bool, skip_nan: bool) -> tuple[Tensor, Tensor]:
     """The lower median along a dimension: of all elements (nan if there is one), or of those that are not nan."""
     if not input._array.shape:
@@ -178,6 +185,14 @@ def _median_dim(input: Tensor, dim: int, keepdim: bool, skip_nan: bool) -> tuple
     return (values, indices) if keepdim else (values.squeeze(dim), indices.squeeze(dim))
 
 
+@dispatch.operator(outputs=_PAIR, method=False, grad_name=_median_name(0), vjp={
+    "input": lambda g, indices, input_shape, skip_nan:
+        placed(g[0], indices, (_faces.count(input_shape, range(len(input_shape))),), 0, False).reshape(input_shape)})
+def _median_all(input: Tensor, skip_nan: bool) -> tuple[Tensor, Tensor]:
+    """The lower median of all elements, and where it is in the flattened tensor."""
+    return _median_dim(input.reshape(-1), 0, False, skip_nan)  # type: ignore[no-any-return]
+
+
 def _median(op: str, result_type: Any, input: Tensor, dim: Any, keepdim: bool, skip_nan: bool) -> Any:
     if input._kind.dtype.is_complex:
         raise DtypeError(f"{op}: not implemented for {input._kind.dtype}: complex numbers have no order")
@@ -186,7 +201,7 @@ def _median(op: str, result_type: Any, input: Tensor, dim: Any, keepdim: bool, s
             if input._kind.dtype.is_floating_point:
                 return input.sum() * float("nan")
             return input.new_zeros(()) + -(1 << (8 * input.itemsize - 1))
-        return _median_dim(input.reshape(-1), 0, False, skip_nan)[0]
+        return _median_all(input, skip_nan)[0]
     dim = _faces.one_dim(op, dim, input.dim())
     _faces.check_nonempty(op, input._array.shape, (dim,) if input._array.shape else ())
     return result_type(*_median_dim(input, dim, keepdim, skip_nan))

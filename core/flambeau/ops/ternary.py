@@ -19,7 +19,7 @@ def _clamp_name(number: str, tensor: str) -> Any:
     return rules.by_operand(1, number, tensor)
 
 
-@binary(excluded=(COMPLEX,), promote=rules.integers_to_int64, expr=ir.maximum,
+@binary(excluded=(COMPLEX,), expr=ir.maximum,
         grad_name=_clamp_name("ClampMinBackward0", "ClampMinBackward1"),
         vjp={"input": lambda g, input, min: g.masked_fill(input < min, 0),
              "min": lambda g, input, min: g.masked_fill(input >= min, 0)})
@@ -27,7 +27,7 @@ def _clamp_min(input: Tensor, min: Any) -> Tensor:
     """Elements, at least `min`."""
 
 
-@binary(excluded=(COMPLEX,), promote=rules.integers_to_int64, expr=ir.minimum,
+@binary(excluded=(COMPLEX,), expr=ir.minimum,
         grad_name=_clamp_name("ClampMaxBackward0", "ClampMaxBackward1"),
         vjp={"input": lambda g, input, max: g.masked_fill(input > max, 0),
              "max": lambda g, input, max: g.masked_fill(input <= max, 0)})
@@ -35,7 +35,7 @@ def _clamp_max(input: Tensor, max: Any) -> Tensor:
     """Elements, at most `max`."""
 
 
-@pointwise(excluded=(COMPLEX,), promote=rules.integers_to_int64, domain=((-4, 4), (-2, 0), (0, 2)),
+@pointwise(excluded=(COMPLEX,), domain=((-4, 4), (-2, 0), (0, 2)),
            expr=lambda x, low, high: ir.minimum(ir.maximum(x, low), high),
            grad_name=_clamp_name("ClampBackward1", "ClampBackward0"),
            vjp={"input": lambda g, input, min, max: g.masked_fill((input < min) | (input > max), 0),

@@ -65,7 +65,8 @@ def log10(input: Tensor) -> Tensor:
     return log(input) / _LN10  # type: ignore[operator,no-any-return]
 
 
-@unary(promote=int_to_float, vjp={"input": lambda g, input: g / conj(input + 1)}, expr=ir.log1p, domain=(-0.9, 4))
+@unary(promote=int_to_float, vjp={"input": lambda g, input: g / conj(input + 1)}, expr=ir.log1p, domain=(-0.9, 4),
+       grad_name="Log1PBackward0")
 def log1p(input: Tensor) -> Tensor:
     """`log(1 + x)` without loss of accuracy near 0."""
 

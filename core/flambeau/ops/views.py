@@ -41,9 +41,9 @@ def _diagonal(shape: Shape, strides: Shape, start: int, offset: int, dim1: int, 
           dtype_rule="any", grad_name="DiagonalBackward0")
 def _diagonal_backward(input: Tensor, size: Shape, offset: int, dim1: int, dim2: int) -> Tensor:
     """Zeros with the input on a diagonal."""
-    result = input.new_zeros(size)  # type: ignore[attr-defined]
-    _diagonal(result, offset, dim1, dim2).copy_(input)  # type: ignore[call-arg, arg-type, attr-defined]
-    return result  # type: ignore[no-any-return]
+    result = input.new_zeros(size)
+    _diagonal(result, offset, dim1, dim2).copy_(input)
+    return result
 
 
 @front(_diagonal)
@@ -58,19 +58,19 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     first, second = shapes.wrap_dim(dim1, ndim), shapes.wrap_dim(dim2, ndim)
     if first == second:
         raise ArgumentError(f"diagonal dimensions cannot be identical {dim1}, {dim2}")
-    return _diagonal(input, offset, first, second)  # type: ignore[call-arg, arg-type, return-value]
+    return _diagonal(input, offset, first, second)
 
 
 def _scatter_back(g: Tensor, shape: Shape, look: Callable[[Tensor], Tensor]) -> Tensor:
     """The gradient of a view whose elements may be read several times: each place gets the sum of its readings."""
     numel = shapes.Size(shape).numel()
-    places = look(_places(g, numel).reshape(shape)).reshape(-1)  # type: ignore[attr-defined]
-    flat = _index_put(g.new_zeros((numel,)), [places], g.reshape(-1), True)  # type: ignore[attr-defined]
-    return flat.reshape(shape)  # type: ignore[no-any-return]
+    places = look(_places(g, numel).reshape(shape)).reshape(-1)
+    flat = _index_put(g.new_zeros((numel,)), [places], g.reshape(-1), True)
+    return flat.reshape(shape)
 
 
 def _places(g: Tensor, count: int) -> Tensor:
-    result: Tensor = creation.arange(count, device=g.device)  # type: ignore[attr-defined]
+    result: Tensor = creation.arange(count, device=g.device)
     return result
 
 
@@ -103,10 +103,10 @@ def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
         raise ArgumentError(f"unfold: maximum size for tensor at dimension {dim} is {length} but size is {size}")
     if step <= 0:
         raise ArgumentError(f"unfold: step is {step} but must be > 0")
-    return _unfold(self, dim, size, step)  # type: ignore[call-arg, arg-type, return-value]
+    return _unfold(self, dim, size, step)
 
 
-_unfold.op.method = False  # type: ignore[attr-defined] - F.unfold is another operator
+_unfold.op.method = False  # type: ignore[attr-defined]
 
 
 def _as_strided_backward(g: Tensor, shape: Shape, size: Shape, stride: Shape, start: int,
@@ -114,8 +114,8 @@ def _as_strided_backward(g: Tensor, shape: Shape, size: Shape, stride: Shape, st
     extent = max(shapes.storage_extent(size, stride, start), shapes.storage_extent(shape, *base))
     flat = _scatter_back(g, (extent,), lambda x: _as_strided(x, size, stride, start, ((1,), 0)))
     contiguous = (shapes.contiguous_strides(shape), 0)
-    return _as_strided(flat, shape, *base, ((1,), 0)) if base != contiguous else narrow(  # type: ignore[call-arg, arg-type, return-value]
-        flat, 0, 0, shapes.Size(shape).numel()).reshape(shape)  # type: ignore[attr-defined]
+    return _as_strided(flat, shape, *base, ((1,), 0)) if base != contiguous else narrow(
+        flat, 0, 0, shapes.Size(shape).numel()).reshape(shape)
 
 
 @view_rule(vjp={"input": lambda g, input_shape, size, stride, start, base:
@@ -145,7 +145,7 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     base = input._kind.backend.layout(input._array)
     start = base[1] if storage_offset is None else storage_offset
     try:
-        return _as_strided(input, wanted, strides, start, base)  # type: ignore[call-arg, arg-type, return-value]
+        return _as_strided(input, wanted, strides, start, base)
     except (TypeError, ValueError) as error:
         raise ShapeError(f"setStorage: sizes {list(wanted)}, strides {list(strides)}, storage offset {start} are out of "
                          "bounds for the tensor's storage; choose a layout inside it") from error
@@ -176,7 +176,7 @@ def view_as_real(input: Tensor) -> Tensor:
     if not input._kind.dtype.is_complex:
         raise DtypeError("view_as_real is only supported for complex tensors; "
                          f"given: {input.dtype}")
-    return _view_as_real(input)  # type: ignore[call-arg, arg-type, return-value]
+    return _view_as_real(input)
 
 
 @view_rule(name="view_as_complex", promote=lambda kind: kind.to_complex(),
@@ -208,7 +208,7 @@ def view_as_complex(input: Tensor) -> Tensor:
     if any(each % 2 for each in strides[:-1]) or offset % 2:
         raise ShapeError("Tensor must have a stride divisible by 2 for all but last dimension, and an offset divisible "
                          f"by 2; given: {list(strides)}, offset {offset}")
-    return _view_as_complex(input)  # type: ignore[call-arg, arg-type, return-value]
+    return _view_as_complex(input)
 
 
 @view_rule(name="view_dtype", promote=lambda kind, dtype, itemsize: dtype, vjp="none", method=False)
@@ -228,7 +228,7 @@ def view_dtype(input: Tensor, wanted: dtype) -> Tensor:
     """The same bytes read as another dtype: `x.view(dtype)`."""
     old, new = input._kind.dtype.itemsize, wanted.itemsize
     if wanted is input._kind.dtype:
-        return shape_ops._alias(input)  # type: ignore[call-arg, arg-type, return-value]
+        return shape_ops._alias(input)
     shape = input._array.shape
     if old != new:
         strides, offset = input._kind.backend.layout(input._array)
@@ -243,7 +243,7 @@ def view_dtype(input: Tensor, wanted: dtype) -> Tensor:
             raise ShapeError(f"self.size(-1), its strides and its storage_offset must be divisible by {ratio} to view "
                              f"{input.dtype} as {wanted} (different element sizes); given: {list(shape)}, "
                              f"{list(strides)}, {offset}")
-    return _view_dtype(input, wanted, old)  # type: ignore[call-arg, arg-type, return-value]
+    return _view_dtype(input, wanted, old)
 
 
 def _real(input: Tensor) -> Tensor:
@@ -270,11 +270,11 @@ def imag(input: Tensor) -> Tensor:
 
 
 def _set_real(self: Tensor, value: Any) -> None:
-    _real(self).copy_(value)  # type: ignore[attr-defined]
+    _real(self).copy_(value)
 
 
 def _set_imag(self: Tensor, value: Any) -> None:
-    _imag(self).copy_(value)  # type: ignore[attr-defined]
+    _imag(self).copy_(value)
 
 
 attach(property(_real, _set_real, doc="The real parts, as a view."), "real")
@@ -290,9 +290,9 @@ def _joined(g: list[Tensor | None], shape: Shape, dim: int, sizes: Sequence[int]
     """Join the gradients of parts along a dimension, with zeros for those that have none."""
     from flambeau.ops.joining import cat
     one = next(each for each in g if each is not None)
-    parts = [each if each is not None else one.new_zeros((*shape[:dim], size, *shape[dim + 1:]))  # type: ignore[attr-defined]
+    parts = [each if each is not None else one.new_zeros((*shape[:dim], size, *shape[dim + 1:]))
              for each, size in zip(g, sizes, strict=True)]
-    return cat(parts, dim)  # type: ignore[no-any-return]
+    return cat(parts, dim)
 
 
 def _sizes(total: int, split_size: int) -> list[int]:
@@ -337,7 +337,7 @@ def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) ->
     if sum(sizes) != shape[dim]:
         raise ArgumentError(f"split_with_sizes expects split_sizes to sum exactly to {shape[dim]} (input tensor's size "
                             f"at dimension {dim}), but got split_sizes={list(sizes)}")
-    return _split_with_sizes(input, sizes, dim)  # type: ignore[call-arg, arg-type, return-value]
+    return _split_with_sizes(input, sizes, dim)
 
 
 @front(_split)
@@ -359,7 +359,7 @@ def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Ten
     if not split_size_or_sections and shape[dim]:
         raise ArgumentError("split_size can only be 0 if dimension size is 0, but got dimension size of "
                             f"{shape[dim]}")
-    return _split(input, split_size_or_sections, dim)  # type: ignore[call-arg, arg-type, return-value]
+    return _split(input, split_size_or_sections, dim)
 
 
 @composite()
@@ -389,9 +389,9 @@ def _stacked(g: list[Tensor | None], dim: int) -> Tensor:
     parts = []
     for each in g:
         if each is None:
-            each = zero = one.new_zeros(one._array.shape) if zero is None else zero  # type: ignore[attr-defined]
+            each = zero = one.new_zeros(one._array.shape) if zero is None else zero
         parts.append(each)
-    return stack(parts, dim)  # type: ignore[no-any-return]
+    return stack(parts, dim)
 
 
 @views(name="unbind", vjp={"input": lambda g, dim: _stacked(g, dim)})
@@ -412,7 +412,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     shape = input._array.shape
     if not shape:
         raise DimensionError(f"Dimension specified as {dim} but tensor has no dimensions")
-    return _unbind(input, shapes.wrap_dim(dim, len(shape)))  # type: ignore[call-arg, arg-type, return-value]
+    return _unbind(input, shapes.wrap_dim(dim, len(shape)))
 
 
 @composite()
@@ -429,7 +429,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     dim = shapes.wrap_dim(dim, len(shape))
     size = shape[dim]
     if isinstance(indices_or_sections, Tensor):
-        indices_or_sections = indices_or_sections.tolist()  # type: ignore[attr-defined]
+        indices_or_sections = indices_or_sections.tolist()
     if isinstance(indices_or_sections, int):
         count = indices_or_sections
         if count <= 0:
@@ -453,7 +453,7 @@ def _named_split(name: str, least: int, dim: int) -> Callable[..., Any]:
         if isinstance(indices_or_sections, int) and (indices_or_sections <= 0 or shape[where] % indices_or_sections):
             raise ArgumentError(f"torch.{name} attempted to split along dimension {where}, but the size of the dimension "
                                 f"{shape[where]} is not divisible by the split_size {indices_or_sections}!")
-        return tensor_split(input, indices_or_sections, where)  # type: ignore[no-any-return]
+        return tensor_split(input, indices_or_sections, where)
     call.__name__ = call.__qualname__ = name
     call.__doc__ = f"`tensor_split` along dimension {dim}" + (
         " (0 for a vector)." if name == "hsplit" else ".")
@@ -465,22 +465,27 @@ vsplit = _named_split("vsplit", 2, 0)
 dsplit = _named_split("dsplit", 3, 2)
 
 
+def _untracked(parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    """Tensors over the memory of views that are none; copies where a gradient flows."""
+    return tuple([each.clone() if each.requires_grad else alias(each) for each in parts])
+
+
 @composite()
 def unsafe_split(input: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
     """`split` whose results are tensors of their own, not views."""
-    return tuple([each.clone() for each in split(input, split_size, dim)])  # type: ignore[attr-defined]
+    return _untracked(split(input, split_size, dim))
 
 
 @composite()
 def unsafe_split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """`split_with_sizes` whose results are tensors of their own, not views."""
-    return tuple([each.clone() for each in split_with_sizes(input, split_sizes, dim)])  # type: ignore[attr-defined]
+    return _untracked(split_with_sizes(input, split_sizes, dim))
 
 
 @composite()
 def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """`chunk` whose results are tensors of their own, not views."""
-    return tuple([each.clone() for each in chunk(input, chunks, dim)])  # type: ignore[attr-defined]
+    return _untracked(chunk(input, chunks, dim))
 
 
 # ---------------------------------------------------------------------------------------------- in place
@@ -491,7 +496,7 @@ def _become(self: Tensor, view: Callable[[Tensor], Tensor]) -> Tensor:
         raise GraphError("a leaf Variable that requires grad is being used in an in-place operation; "
                          "use the out-of-place form, or wrap the change in torch.no_grad()")
     old = alias(self)
-    old._edge, old._view, old._version = edge, self._view, version_cell(self)
+    old._edge, old._view, old._counter = edge, self._view, version_cell(self)
     result = view(old)
     self._array = result._array
     if self._view is not None:
@@ -576,7 +581,7 @@ def set_(self: Tensor, source: Tensor | None = None) -> Tensor:
         raise DtypeError(message("set_", "the source must have the same dtype and device", given=repr(source._kind),
                                  allowed=repr(self._kind)))
     self._array = source._array
-    self._version = version_cell(source)
+    self._counter = version_cell(source)
     return self
 
 

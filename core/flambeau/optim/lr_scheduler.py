@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from flambeau.errors import ArgumentError, ArgumentTypeError, ArgumentValueError
 from flambeau.optim.optimizer import Optimizer
 from flambeau.tensor import Tensor
 
@@ -62,7 +63,7 @@ class LRScheduler:
 
     def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
         if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
+            raise ArgumentTypeError(f"{type(optimizer).__name__} is not an Optimizer")
         self.optimizer = optimizer
         for number, group in enumerate(optimizer.param_groups):
             if last_epoch == -1:
@@ -157,7 +158,7 @@ def _one_per_group(value: Factor | Sequence[Factor], groups: int) -> list[Factor
     if not isinstance(value, (list, tuple)):
         return [value] * groups  # type: ignore[list-item]
     if len(value) != groups:
-        raise ValueError(f"Expected {groups} lr_lambdas, but got {len(value)}")
+        raise ArgumentValueError(f"Expected {groups} lr_lambdas, but got {len(value)}")
     return list(value)
 
 
@@ -280,7 +281,7 @@ class ConstantLR(LRScheduler):
         self, optimizer: Optimizer, factor: float = 1.0 / 3, total_iters: int = 5, last_epoch: int = -1
     ) -> None:
         if factor > 1.0 or factor < 0:
-            raise ValueError("Constant multiplicative factor expected to be between 0 and 1.")
+            raise ArgumentValueError("Constant multiplicative factor expected to be between 0 and 1.")
         self.factor = factor
         self.total_iters = total_iters
         super().__init__(optimizer, last_epoch)
@@ -311,9 +312,11 @@ class LinearLR(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         if start_factor > 1.0 or start_factor <= 0:
-            raise ValueError("Starting multiplicative factor expected to be greater than 0 and less or equal to 1.")
+            raise ArgumentValueError(
+                "Starting multiplicative factor expected to be greater than 0 and less or equal to 1."
+            )
         if end_factor > 1.0 or end_factor < 0:
-            raise ValueError("Ending multiplicative factor expected to be between 0 and 1.")
+            raise ArgumentValueError("Ending multiplicative factor expected to be between 0 and 1.")
         self.start_factor = start_factor
         self.end_factor = end_factor
         self.total_iters = total_iters
@@ -430,15 +433,15 @@ class SequentialLR(LRScheduler):
         last_epoch: int = -1,
     ) -> None:
         if not schedulers:
-            raise ValueError("SequentialLR expects at least one scheduler to be chained, but got no scheduler.")
+            raise ArgumentValueError("SequentialLR expects at least one scheduler to be chained, but got no scheduler.")
         for number, scheduler in enumerate(schedulers):
             if scheduler.optimizer is not optimizer:
-                raise ValueError(
+                raise ArgumentValueError(
                     f"SequentialLR expects all schedulers to belong to the same optimizer, but the one at index "
                     f"{number} belongs to another"
                 )
         if len(milestones) != len(schedulers) - 1:
-            raise ValueError(
+            raise ArgumentValueError(
                 "Sequential Schedulers expects number of schedulers provided to be one more than the number of "
                 f"milestone points, but got number of schedulers {len(schedulers)} and the number of milestones to be "
                 f"equal to {len(milestones)}"
@@ -507,19 +510,19 @@ class ReduceLROnPlateau(LRScheduler):
         eps: float = 1e-8,
     ) -> None:
         if factor >= 1.0:
-            raise ValueError("Factor should be < 1.0.")
+            raise ArgumentValueError("Factor should be < 1.0.")
         if not isinstance(optimizer, Optimizer):
-            raise TypeError(f"{type(optimizer).__name__} is not an Optimizer")
+            raise ArgumentTypeError(f"{type(optimizer).__name__} is not an Optimizer")
         if mode not in ("min", "max"):
-            raise ValueError("mode " + mode + " is unknown!")
+            raise ArgumentValueError("mode " + mode + " is unknown!")
         if threshold_mode not in ("rel", "abs"):
-            raise ValueError("threshold mode " + threshold_mode + " is unknown!")
+            raise ArgumentValueError("threshold mode " + threshold_mode + " is unknown!")
         self.factor = factor
         self.optimizer = optimizer
         groups = len(optimizer.param_groups)
         if isinstance(min_lr, (list, tuple)):
             if len(min_lr) != groups:
-                raise ValueError(f"expected {groups} min_lrs, got {len(min_lr)}")
+                raise ArgumentValueError(f"expected {groups} min_lrs, got {len(min_lr)}")
             self.min_lrs = list(min_lr)
         else:
             self.default_min_lr = min_lr
@@ -566,7 +569,7 @@ class ReduceLROnPlateau(LRScheduler):
     def _reduce_lr(self) -> None:
         groups = self.optimizer.param_groups
         if len(groups) != len(self.min_lrs):
-            raise RuntimeError(
+            raise ArgumentError(
                 f"The number of param groups in the `optimizer` ({len(groups)}) differs from when "
                 f"`ReduceLROnPlateau` was initialized ({len(self.min_lrs)}); set `min_lrs` for all of them"
             )

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from flambeau.autograd import enable_grad, no_grad
 from flambeau.dtypes import float32, float64, get_default_dtype
+from flambeau.errors import ArgumentError, ArgumentTypeError, ArgumentValueError
 from flambeau.nn.modules._hooks import RemovableHandle, add
 from flambeau.ops.construct import tensor
 from flambeau.ops.creation import zeros
@@ -78,7 +79,7 @@ def _with_hooks(step: _Step) -> _Step:
             if changed is None:
                 continue
             if not (isinstance(changed, tuple) and len(changed) == 2):
-                raise RuntimeError(
+                raise ArgumentError(
                     f"{step} must return None or a tuple of (new_args, new_kwargs), but got {changed}."
                 )
             everything, kwargs = changed
@@ -123,7 +124,7 @@ class Optimizer:
         for table in _HOOK_TABLES:
             setattr(self, table, OrderedDict())
         if isinstance(params, Tensor):
-            raise TypeError(
+            raise ArgumentTypeError(
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
                 + params.type()
             )
@@ -131,7 +132,7 @@ class Optimizer:
         self.param_groups = []
         groups = list(params)
         if not groups:
-            raise ValueError("optimizer got an empty parameter list")
+            raise ArgumentValueError("optimizer got an empty parameter list")
         if not isinstance(groups[0], dict):
             groups = [{"params": params if isinstance(params, set) else groups}]
         for group in groups:
@@ -146,10 +147,10 @@ class Optimizer:
             param_group: ``"params"`` and any options; options left out take the defaults.
         """
         if not isinstance(param_group, dict):
-            raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
+            raise ArgumentTypeError(f"param_group must be a dict, but got {type(param_group)}")
         params = param_group["params"]
         if isinstance(params, set):
-            raise TypeError(
+            raise ArgumentTypeError(
                 "optimizer parameters need to be organized in ordered collections, but the ordering of tensors in sets "
                 "will change between runs. Please use a list instead."
             )
@@ -160,16 +161,20 @@ class Optimizer:
             self._check_parameter(param)
         for name, default in self.defaults.items():
             if default is required and name not in param_group:
-                raise ValueError(f"parameter group didn't specify a value of required optimization parameter {name}")
+                raise ArgumentValueError(
+                    f"parameter group didn't specify a value of required optimization parameter {name}"
+                )
             param_group.setdefault(name, default)
         self._check_unique(param_group)
         self.param_groups.append(param_group)
 
     def _check_parameter(self, param: Any) -> None:
         if not isinstance(param, Tensor):
-            raise TypeError(f"optimizer can only optimize Tensors, but one of the params is {type(param).__name__}")
+            raise ArgumentTypeError(
+                f"optimizer can only optimize Tensors, but one of the params is {type(param).__name__}"
+            )
         if not self.defaults.get("differentiable", None) and not (param.is_leaf or param.retains_grad):
-            raise ValueError("can't optimize a non-leaf Tensor")
+            raise ArgumentValueError("can't optimize a non-leaf Tensor")
 
     def _check_unique(self, group: dict[str, Any]) -> None:
         params = group["params"]
@@ -181,10 +186,10 @@ class Optimizer:
             )
         known = {id(param) for other in self.param_groups for param in other["params"]}
         if any(id(param) in known for param in params):
-            raise ValueError("some parameters appear in more than one parameter group")
+            raise ArgumentValueError("some parameters appear in more than one parameter group")
         if self.param_groups and ("param_names" in group) != ("param_names" in self.param_groups[0]):
             described = "with" if "param_names" in self.param_groups[0] else "without"
-            raise ValueError(
+            raise ArgumentValueError(
                 f"all optimizer param groups should be with/without names. cannot add param group "
                 f"{'with' if described == 'without' else 'without'} names to the optimizer"
             )
@@ -291,12 +296,12 @@ class Optimizer:
                 state_dict = changed
         saved_groups = deepcopy(state_dict["param_groups"])
         if len(self.param_groups) != len(saved_groups):
-            raise ValueError("loaded state dict has a different number of parameter groups")
+            raise ArgumentValueError("loaded state dict has a different number of parameter groups")
         params: dict[Hashable, Tensor] = {}
         owners: dict[Hashable, dict[str, Any]] = {}
         for group, saved in zip(self.param_groups, saved_groups, strict=True):
             if len(group["params"]) != len(saved["params"]):
-                raise ValueError(
+                raise ArgumentValueError(
                     "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
                 )
             for number, param in zip(saved["params"], group["params"], strict=True):
@@ -338,7 +343,7 @@ def _split_names(entries: list[Any]) -> tuple[list[Any], list[str] | None]:
     if not any(named):
         return entries, None
     if not all(named):
-        raise ValueError("all optimizer params should be with/without names. Some param names are missing")
+        raise ArgumentValueError("all optimizer params should be with/without names. Some param names are missing")
     return [param for _, param in entries], [name for name, _ in entries]
 
 
@@ -363,32 +368,32 @@ def _cast_state(param: Tensor, value: Any, group: dict[str, Any], key: str | Non
 # --- what the algorithms share --------------------------------------------------------------------------------
 
 
-def check_option(valid: bool, what: str, value: Any) -> None:
+def check_option(valid: bool | Tensor, what: str, value: Any) -> None:
     """Raise ValueError for an option out of its range.
 
     >>> from flambeau.optim.optimizer import check_option
     >>> check_option(0.1 >= 0, "learning rate", 0.1)
     """
     if not valid:
-        raise ValueError(f"Invalid {what}: {value}")
+        raise ArgumentValueError(f"Invalid {what}: {value}")
 
 
 def check_lr(lr: Any, foreach: bool | None = None, capturable: bool = True) -> None:
     """Raise ValueError for a learning rate that is negative, or a tensor of several elements."""
     if isinstance(lr, Tensor):
         if foreach and not capturable:
-            raise ValueError("lr as a Tensor is not supported for capturable=False and foreach=True")
+            raise ArgumentValueError("lr as a Tensor is not supported for capturable=False and foreach=True")
         if lr.numel() != 1:
-            raise ValueError("Tensor lr must be 1-element")
+            raise ArgumentValueError("Tensor lr must be 1-element")
     check_option(lr >= 0.0, "learning rate", lr)
 
 
 def check_fused(fused: bool | None, foreach: bool | None, differentiable: bool) -> None:
     """Raise RuntimeError for implementations that exclude each other."""
     if fused and differentiable:
-        raise RuntimeError("`fused` does not support `differentiable`")
+        raise ArgumentError("`fused` does not support `differentiable`")
     if fused and foreach:
-        raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
+        raise ArgumentError("`fused` and `foreach` cannot be `True` together.")
 
 
 def new_step_count(param: Tensor, on_device: bool) -> Tensor:

@@ -99,6 +99,7 @@ class RMSprop(Optimizer):
                 state["momentum_buffer"] = zeros_like(param)
             if group["centered"]:
                 state["grad_avg"] = zeros_like(param)
+        assert param.grad is not None
         rmsprop_update_(
             param, param.grad, state["square_avg"], state.get("grad_avg") if group["centered"] else None,
             state.get("momentum_buffer") if group["momentum"] > 0 else None, state["step"],

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau.autograd import set_grad_enabled
+from flambeau.errors import ArgumentValueError
 from flambeau.ops.creation import zeros_like
 from flambeau.optim._functional import is_plain, mark_changed, sgd_step_, sgd_update_
 from flambeau.optim.optimizer import Closure, Optimizer, ParamsT, check_fused, check_lr, check_option
@@ -60,7 +61,7 @@ class SGD(Optimizer):
             "fused": fused,
         }
         if nesterov and (momentum <= 0 or dampening != 0):
-            raise ValueError("Nesterov momentum requires a momentum and zero dampening")
+            raise ArgumentValueError("Nesterov momentum requires a momentum and zero dampening")
         super().__init__(params, defaults)
         check_fused(fused, foreach, differentiable)
 
@@ -105,7 +106,7 @@ class SGD(Optimizer):
     def _update(self, params: list[Tensor], buffers: list[Tensor], group: dict[str, Any], dampening: float) -> None:
         if not params:
             return
-        grads = [param.grad for param in params]
+        grads: list[Any] = [param.grad for param in params]
         options = (
             float(group["lr"]), group["momentum"], dampening, group["nesterov"], float(group["weight_decay"]),
             group["maximize"],

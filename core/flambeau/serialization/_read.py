@@ -33,8 +33,8 @@ def load(f: Any, map_location: Any, pickle_module: ModuleType | None, weights_on
          options: dict[str, Any]) -> Any:
     """What the public `load` does once its arguments have been sorted out."""
     if mmap and not isinstance(f, str | os.PathLike):
-        raise ArgumentValueError("load: mmap=True needs a path, because only a file on disk can be mapped; leave mmap out "
-                                 "for a file object")
+        raise ArgumentValueError("load: mmap=True needs a path, because only a file on disk can be mapped; leave mmap "
+                                 "out for a file object")
     place = placing(map_location)
     with _opened(f) as (file, start):
         is_zip = start.startswith(ZIP_MAGIC)

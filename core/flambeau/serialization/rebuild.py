@@ -108,7 +108,7 @@ def is_internal(name: str) -> bool:
     """Whether a name in a tensor's `__dict__` is Flambeau's own and not the user's."""
     from flambeau.tensor import Tensor
 
-    return name in Tensor.__annotations__ or name.startswith("__")
+    return name in Tensor.__annotations__ or name.startswith("__") or (name.startswith("_") and hasattr(Tensor, name))
 
 
 def attributes(tensor: Tensor) -> dict[str, Any]:

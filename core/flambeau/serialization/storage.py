@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 from flambeau import discovery
 from flambeau.backend import Array
 from flambeau.device import device
-from flambeau.dtypes import dtype
+from flambeau.dtypes import by_name, dtype
 from flambeau.errors import FlambeauError
 from flambeau.shapes import storage_extent
 
@@ -85,6 +85,14 @@ class UntypedStorage:
         return self._nbytes
 
     size = __len__ = nbytes
+
+    def data_ptr(self) -> int:
+        """The address of the memory; where a backend has no addresses, a number that identifies it."""
+        flat = next(iter(self._arrays.values()), None)
+        if flat is None:
+            flat = discovery.host().from_buffer(self.buffer(), by_name("uint8"), self._nbytes, 0)
+        kernels = discovery.backend_for(self.device.type).kernels
+        return int(kernels["data_ptr"](flat)) if "data_ptr" in kernels else id(self._owner)
 
     def buffer(self) -> memoryview:
         """The bytes on the host: the memory itself if the storage is there, else a copy."""
@@ -203,6 +211,10 @@ class TypedStorage:
     def nbytes(self) -> int:
         """How many bytes there are."""
         return self._untyped.nbytes()
+
+    def data_ptr(self) -> int:
+        """The address of the memory, see `UntypedStorage.data_ptr`."""
+        return self._untyped.data_ptr()
 
     def size(self) -> int:
         """How many elements there are."""

@@ -182,4 +182,5 @@ def batch_form(transform: Any) -> Callable[[Tensor], Tensor] | None:
     hooked = getattr(transform, "_forward_hooks", None) or getattr(transform, "_forward_pre_hooks", None)
     if hooked or "batched" not in vars(type(transform)):
         return None
-    return transform.batched  # type: ignore[no-any-return]
+    own: Callable[[Tensor], Tensor] = transform.batched
+    return own

@@ -153,3 +153,12 @@ def test_registration_hooks():
         m = nn.Module()
         m.scale = nn.Parameter(flambeau.ones(1))
     assert m.scale.item() == 0.5
+
+
+def test_calls_are_quick_again_once_the_last_global_hook_is_gone():
+    first = module_file.register_module_forward_hook(lambda *a: None)
+    second = module_file.register_module_forward_pre_hook(lambda *a: None)
+    first.remove()
+    assert nn.Module._has_hooks
+    second.remove()
+    assert not nn.Module._has_hooks and not nn.Identity()._has_hooks

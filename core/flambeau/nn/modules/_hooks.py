@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from flambeau.autograd import Function, is_grad_enabled
+from flambeau.errors import ArgumentError
 from flambeau.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -63,10 +64,14 @@ _on_parameter: HookTable = OrderedDict()
 
 
 def add(
-    table: HookTable, hook: Hook, *marks: tuple[OrderedDict[int, Any], bool], prepend: bool = False
+    table: HookTable,
+    hook: Hook,
+    *marks: tuple[OrderedDict[int, Any], bool],
+    prepend: bool = False,
+    handle_class: type[RemovableHandle] = RemovableHandle,
 ) -> RemovableHandle:
     """Enter a hook into a table, and its number into those of ``marks`` whose flag is set."""
-    handle = RemovableHandle(table, *(mark for mark, _ in marks))
+    handle = handle_class(table, *(mark for mark, _ in marks))
     table[handle.id] = hook
     for mark, wanted in marks:
         if wanted:
@@ -74,6 +79,13 @@ def add(
     if prepend:
         table.move_to_end(handle.id, last=False)
     return handle
+
+
+def any_global() -> bool:
+    """Whether any hook on the calls of all modules is registered."""
+    return bool(
+        global_forward_pre_hooks or global_forward_hooks or global_backward_pre_hooks or global_backward_hooks
+    )
 
 
 def _registered(table: HookTable, module: Any, name: str, value: Any) -> Any:
@@ -149,7 +161,7 @@ def _before(module: Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tu
             if changed is None:
                 continue
             if not (isinstance(changed, tuple) and len(changed) == 2):
-                raise RuntimeError(
+                raise ArgumentError(
                     f"forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got {changed}."
                 )
             args, kwargs = changed
@@ -236,8 +248,8 @@ class _Gates:
                 stacklevel=4,
             )
             return result
-        single = not isinstance(result, tuple)
-        outputs = (result,) if single else result
+        single = isinstance(result, Tensor)
+        outputs = result if isinstance(result, tuple) else (result,)
         positions = [i for i, value in enumerate(outputs) if isinstance(value, Tensor)]
 
         def reached(gradients: tuple[Any, ...]) -> tuple[Any, ...]:
@@ -262,7 +274,7 @@ class _Gates:
             for hook in self.hooks:
                 changed = hook(self.module, nothing, seen)
                 if changed is not None and any(item is not None for item in _as_tuple(changed)):
-                    raise RuntimeError(
+                    raise ArgumentError(
                         "Backward hook for Modules where no input requires gradient should always return None or None "
                         "for all gradients."
                     )
@@ -272,7 +284,7 @@ class _Gates:
         assert self.input_positions is not None
         seen = _spread(gradients, self.input_positions, self.inputs)
         if self.grad_outputs is None:
-            raise RuntimeError(
+            raise ArgumentError(
                 "Module backward hook for grad_input is called before the grad_output one. This happens because the "
                 "gradient in your nn.Module flows to the Module's input without passing through the Module's output. "
                 "Make sure that the output depends on the input and that the loss is computed based on the output."
@@ -320,7 +332,7 @@ def _checked(changed: Any, before: tuple[Any, ...], what: str) -> tuple[Any, ...
         return before
     after = _as_tuple(changed)
     if len(after) != len(before):
-        raise RuntimeError(
+        raise ArgumentError(
             f"Backward {what} returned an invalid number of grad_"
             f"{'output' if what == 'pre hook' else 'input'}, got {len(after)}, but expected {len(before)}"
         )

@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from flambeau.autograd import no_grad
+from flambeau.errors import ArgumentError, ArgumentTypeError
 from flambeau.nn.modules import _hooks
 from flambeau.nn.modules._tree import ModuleTree
 from flambeau.nn.parameter import Parameter
@@ -60,7 +61,7 @@ class ModuleState(ModuleTree):
 
     def _register_state_dict_hook(self, hook: Callable[..., Any]) -> _hooks.RemovableHandle:
         if getattr(hook, "_from_public_api", False):
-            raise RuntimeError(
+            raise ArgumentError(
                 "Cannot register the same function as the state dict post hook that was previously registered via "
                 "register_state_dict_post_hook"
             )
@@ -84,14 +85,14 @@ class ModuleState(ModuleTree):
 
     def get_extra_state(self) -> Any:
         """Override to put something of your own into the state dict; see ``set_extra_state``."""
-        raise RuntimeError(
+        raise ArgumentError(
             "Reached a code path in Module.get_extra_state() that should never be called: a module that calls it "
             "overrides it."
         )
 
     def set_extra_state(self, state: Any) -> None:
         """Override to take back from a state dict what ``get_extra_state`` put into it."""
-        raise RuntimeError(
+        raise ArgumentError(
             "Reached a code path in Module.set_extra_state() that should never be called: a module whose state dict "
             "holds extra state overrides it."
         )
@@ -152,7 +153,7 @@ class ModuleState(ModuleTree):
             changed = hook(self, destination, prefix, local_metadata)
             if getattr(hook, "_from_public_api", False):
                 if changed is not None:
-                    raise RuntimeError("state_dict post-hook must return None")
+                    raise ArgumentError("state_dict post-hook must return None")
             elif changed is not None:
                 destination = changed
         return cast("dict[str, Any]", destination)
@@ -266,7 +267,7 @@ class ModuleState(ModuleTree):
         <All keys matched successfully>
         """
         if not isinstance(state_dict, Mapping):
-            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+            raise ArgumentTypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
         missing: list[str] = []
         unexpected: list[str] = []
         errors: list[str] = []
@@ -300,7 +301,7 @@ class ModuleState(ModuleTree):
                 errors.insert(0, f"Missing key(s) in state_dict: {_quoted(missing)}. ")
         if errors:
             listed = "\n\t".join(errors)
-            raise RuntimeError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{listed}")
+            raise ArgumentError(f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{listed}")
         return _IncompatibleKeys(missing, unexpected)
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from flambeau.errors import ArgumentTypeError, ArgumentValueError
 from flambeau.nn.modules import _hooks
 from flambeau.nn.parameter import Buffer, Parameter
 from flambeau.tensor import Tensor
@@ -76,15 +77,15 @@ class ModuleTree:
         own = self.__dict__
         if name in own["_parameters"]:
             if value is not None:
-                raise TypeError(_cannot_assign(value, "parameter", name, "torch.nn.Parameter or None"))
+                raise ArgumentTypeError(_cannot_assign(value, "parameter", name, "torch.nn.Parameter or None"))
             self.register_parameter(name, None)
         elif name in own["_modules"]:
             if value is not None:
-                raise TypeError(_cannot_assign(value, "child module", name, "torch.nn.Module or None"))
+                raise ArgumentTypeError(_cannot_assign(value, "child module", name, "torch.nn.Module or None"))
             own["_modules"][name] = _hooks.on_module(self, name, None)
         elif name in own["_buffers"]:
             if value is not None and not isinstance(value, Tensor):
-                raise TypeError(_cannot_assign(value, "buffer", name, "torch.nn.Buffer, torch.Tensor or None"))
+                raise ArgumentTypeError(_cannot_assign(value, "buffer", name, "torch.nn.Buffer, torch.Tensor or None"))
             own["_buffers"][name] = _hooks.on_buffer(self, name, value)
         else:
             return False
@@ -131,12 +132,12 @@ class ModuleTree:
             raise AttributeError("cannot assign parameter before Module.__init__() call")
         self._check_name("parameter", name, self._parameters)
         if param is not None and not isinstance(param, Parameter):
-            raise TypeError(
+            raise ArgumentTypeError(
                 f"cannot assign '{_type_name(param)}' object to parameter '{name}' "
                 "(torch.nn.Parameter or None required)"
             )
         if param is not None and param.grad_fn is not None:
-            raise ValueError(
+            raise ArgumentValueError(
                 f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly. "
                 f"To express '{name}' as a function of another Tensor, compute the value in the forward() method."
             )
@@ -160,7 +161,7 @@ class ModuleTree:
             raise AttributeError("cannot assign buffer before Module.__init__() call")
         self._check_name("buffer", name, self._buffers)
         if tensor is not None and not isinstance(tensor, Tensor):
-            raise TypeError(
+            raise ArgumentTypeError(
                 f"cannot assign '{_type_name(tensor)}' object to buffer '{name}' (torch Tensor or None required)"
             )
         self._buffers[name] = _hooks.on_buffer(self, name, tensor)
@@ -179,7 +180,7 @@ class ModuleTree:
         ReLU()
         """
         if module is not None and not isinstance(module, ModuleTree):
-            raise TypeError(f"{_type_name(module)} is not a Module subclass")
+            raise ArgumentTypeError(f"{_type_name(module)} is not a Module subclass")
         self._check_name("module", name, self._modules)
         self._modules[name] = cast("Module | None", _hooks.on_module(self, name, module))
 
@@ -190,7 +191,7 @@ class ModuleTree:
     def _check_name(self, what: str, name: Any, table: dict[str, Any]) -> None:
         if not isinstance(name, str):
             label = "module name" if what == "module" else f"{what} name"
-            raise TypeError(f"{label} should be a string. Got {_type_name(name)}")
+            raise ArgumentTypeError(f"{label} should be a string. Got {_type_name(name)}")
         if name == "":
             raise KeyError(f'{what} name can\'t be empty string ""')
         if "." in name:
@@ -334,10 +335,10 @@ class ModuleTree:
         Tanh()
         """
         if target == "":
-            raise ValueError("Cannot set the submodule without a target name!")
+            raise ArgumentValueError("Cannot set the submodule without a target name!")
         path, _, name = target.rpartition(".")
         if not isinstance(module, ModuleTree):
-            raise ValueError(f"`module` is not an nn.Module, found {type(module)}")
+            raise ArgumentValueError(f"`module` is not an nn.Module, found {type(module)}")
         parent = self.get_submodule(path)
         if strict and not hasattr(parent, name):
             raise AttributeError(f"{parent._get_name()} has no attribute `{name}`")

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any, TypeVar, overload
 
+from flambeau.errors import ArgumentError, ArgumentTypeError, ArgumentValueError
 from flambeau.nn.modules.module import Module
 from flambeau.nn.parameter import Parameter
 from flambeau.tensor import Tensor
@@ -44,7 +45,7 @@ class _Numbered(Module):
 
     def append(self: Self, module: Module) -> Self:
         """Add a module at the end."""
-        self.add_module(str(len(self)), module)  # type: ignore[arg-type]
+        self.add_module(str(len(self)), module)
         return self
 
     def __dir__(self) -> list[str]:
@@ -148,16 +149,16 @@ def _check_is_module(value: Any, what: str) -> None:
 
 def _check_is_sequential(value: Any, what: str) -> None:
     if not isinstance(value, Sequential):
-        raise ValueError(
+        raise ArgumentValueError(
             f"{what} operator supports only objects of Sequential class, but {type(value)} is given."
         )
 
 
 def _check_is_count(value: Any) -> None:
     if not isinstance(value, int):
-        raise TypeError(f"unsupported operand type(s) for *: {type(Sequential)} and {type(value)}")
+        raise ArgumentTypeError(f"unsupported operand type(s) for *: {type(Sequential)} and {type(value)}")
     if value <= 0:
-        raise ValueError(f"Non-positive multiplication factor {value} for {type(Sequential)}")
+        raise ArgumentValueError(f"Non-positive multiplication factor {value} for {type(Sequential)}")
 
 
 class ModuleList(_Numbered):
@@ -207,7 +208,7 @@ class ModuleList(_Numbered):
     def extend(self, modules: Iterable[Module]) -> ModuleList:
         """Add every module of an iterable at the end."""
         if not isinstance(modules, Iterable):
-            raise TypeError(
+            raise ArgumentTypeError(
                 f"ModuleList.extend should be called with an iterable, but got {type(modules).__name__}"
             )
         for module in list(modules):
@@ -299,7 +300,7 @@ class ModuleDict(Module):
 
 def _pairs(source: Any, owner: str) -> Iterator[tuple[str, Any]]:
     if not isinstance(source, Iterable):
-        raise TypeError(
+        raise ArgumentTypeError(
             f"{owner}.update should be called with an iterable of key/value pairs, but got {type(source).__name__}"
         )
     if isinstance(source, (Mapping, ModuleDict, ParameterDict)):
@@ -307,10 +308,12 @@ def _pairs(source: Any, owner: str) -> Iterator[tuple[str, Any]]:
         return
     for number, pair in enumerate(source):
         if not isinstance(pair, Iterable):
-            raise TypeError(f"{owner} update sequence element #{number} should be Iterable; is{type(pair).__name__}")
+            raise ArgumentTypeError(
+                f"{owner} update sequence element #{number} should be Iterable; is {type(pair).__name__}"
+            )
         parts = list(pair)
         if len(parts) != 2:
-            raise ValueError(
+            raise ArgumentValueError(
                 f"{owner} update sequence element #{number} has length {len(parts)}; 2 is required"
             )
         yield parts[0], parts[1]
@@ -377,7 +380,7 @@ class ParameterList(Module):
     def extend(self, values: Iterable[Any]) -> ParameterList:
         """Add every value of an iterable at the end."""
         if not isinstance(values, Iterable) or isinstance(values, Tensor):
-            raise TypeError(
+            raise ArgumentTypeError(
                 f"ParameterList.extend should be called with an iterable, but got {type(values).__name__}"
             )
         for value in list(values):
@@ -389,7 +392,7 @@ class ParameterList(Module):
         return "\n".join(f"  ({i}): {_describe(value, getattr(value, 'dtype', None))}" for i, value in enumerate(self))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        raise RuntimeError("ParameterList should not be called.")
+        raise ArgumentError("ParameterList should not be called.")
 
 
 class ParameterDict(Module):
@@ -414,7 +417,7 @@ class ParameterDict(Module):
 
     def __setitem__(self, key: str, value: Any) -> None:
         if not isinstance(key, str):
-            raise TypeError(
+            raise ArgumentTypeError(
                 f"Index given to ParameterDict cannot be used as a key as it is not a string (type is "
                 f"'{type(key).__name__}'). Open an issue on github if you need non-string keys."
             )
@@ -497,7 +500,7 @@ class ParameterDict(Module):
         return "\n".join(lines)
 
     def __call__(self, input: Any) -> Any:
-        raise RuntimeError("ParameterDict should not be called.")
+        raise ArgumentError("ParameterDict should not be called.")
 
     def __or__(self, other: ParameterDict) -> ParameterDict:
         merged = self.copy()

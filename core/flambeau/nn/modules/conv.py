@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Any
 
+from flambeau.errors import ArgumentValueError
 from flambeau.nn import functional as F
 from flambeau.nn import init
 from flambeau.nn.modules.module import Module
@@ -113,18 +114,18 @@ def _check_conv(
     padding_mode: str,
 ) -> None:
     if groups <= 0:
-        raise ValueError("groups must be a positive integer")
+        raise ArgumentValueError("groups must be a positive integer")
     if in_channels % groups != 0:
-        raise ValueError("in_channels must be divisible by groups")
+        raise ArgumentValueError("in_channels must be divisible by groups")
     if out_channels % groups != 0:
-        raise ValueError("out_channels must be divisible by groups")
+        raise ArgumentValueError("out_channels must be divisible by groups")
     if isinstance(padding, str):
         if padding not in ("same", "valid"):
-            raise ValueError(f"Invalid padding string {padding!r}, should be one of {{'valid', 'same'}}")
+            raise ArgumentValueError(f"Invalid padding string {padding!r}, should be one of {{'valid', 'same'}}")
         if padding == "same" and any(step != 1 for step in stride):
-            raise ValueError("padding='same' is not supported for strided convolutions")
+            raise ArgumentValueError("padding='same' is not supported for strided convolutions")
     if padding_mode not in _PADDING_MODES:
-        raise ValueError(
+        raise ArgumentValueError(
             f"padding_mode must be one of {set(_PADDING_MODES)}, but got padding_mode='{padding_mode}'"
         )
 

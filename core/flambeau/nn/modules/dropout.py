@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from flambeau.errors import ArgumentValueError
 from flambeau.nn import functional as F
 from flambeau.nn.modules.module import Module
 from flambeau.tensor import Tensor
@@ -16,7 +17,7 @@ class _DropoutNd(Module):
     def __init__(self, p: float = 0.5, inplace: bool = False) -> None:
         super().__init__()
         if p < 0 or p > 1:
-            raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
+            raise ArgumentValueError(f"dropout probability has to be between 0 and 1, but got {p}")
         self.p = p
         self.inplace = inplace
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from flambeau.errors import ArgumentTypeError
 from flambeau.nn.modules.module import Module
 from flambeau.tensor import Tensor
 
@@ -44,14 +45,14 @@ class Unflatten(Module):
     def __init__(self, dim: int | str, unflattened_size: Any) -> None:
         super().__init__()
         if isinstance(dim, str):
-            raise TypeError("Unflatten: named dimensions are not supported; give the dimension's number")
+            raise ArgumentTypeError("Unflatten: named dimensions are not supported; give the dimension's number")
         if not isinstance(unflattened_size, Sequence):
-            raise TypeError(
+            raise ArgumentTypeError(
                 f"unflattened_size must be a tuple of ints, but found type {type(unflattened_size).__name__}"
             )
         for position, extent in enumerate(unflattened_size):
             if not isinstance(extent, int):
-                raise TypeError(
+                raise ArgumentTypeError(
                     "unflattened_size must be tuple of ints, but found element of type "
                     f"{type(extent).__name__} at pos {position}"
                 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from flambeau.errors import ArgumentValueError
 from flambeau.nn import functional as F
 from flambeau.nn import init
 from flambeau.nn.modules.module import Module
@@ -113,7 +114,7 @@ class Bilinear(Module):
         dtype: Any = None,
     ) -> None:
         if in1_features <= 0:
-            raise ValueError(f"in1_features must be > 0, but got {in1_features}")
+            raise ArgumentValueError(f"in1_features must be > 0, but got {in1_features}")
         super().__init__()
         self.in1_features = in1_features
         self.in2_features = in2_features

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from flambeau.autograd import no_grad
 from flambeau.device import device as Device
 from flambeau.dtypes import dtype as DType
+from flambeau.errors import ArgumentError, ArgumentTypeError, ArgumentValueError, UnsupportedError
 from flambeau.nn.modules import _hooks
 from flambeau.nn.modules._hooks import (
     Hook,
@@ -78,11 +79,11 @@ class Module(ModuleState):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if not self.call_super_init:
             if kwargs:
-                raise TypeError(
+                raise ArgumentTypeError(
                     f"{type(self).__name__}.__init__() got an unexpected keyword argument '{next(iter(kwargs))}'"
                 )
             if args:
-                raise TypeError(
+                raise ArgumentTypeError(
                     f"{type(self).__name__}.__init__() takes 1 positional argument but {len(args) + 1} were given"
                 )
         # Past __setattr__, which would search tables that do not exist yet.
@@ -111,7 +112,7 @@ class Module(ModuleState):
 
     def compile(self, *args: Any, **kwargs: Any) -> None:
         """Not there yet: raises NotImplementedError."""
-        raise NotImplementedError(
+        raise UnsupportedError(
             "Module.compile: compilation is not available yet; leave the call out and the module runs eagerly with "
             "the same results"
         )
@@ -170,7 +171,7 @@ class Module(ModuleState):
         It may return new gradients of the inputs. Raises RuntimeError where the module has old-style hooks.
         """
         if self._is_full_backward_hook is False:
-            raise RuntimeError(
+            raise ArgumentError(
                 "Cannot use both regular backward hooks and full backward hooks on a single Module. Please use only "
                 "one of them."
             )
@@ -181,7 +182,7 @@ class Module(ModuleState):
     def register_backward_hook(self, hook: Hook) -> RemovableHandle:
         """Deprecated: sees the last graph node's gradients only. Use ``register_full_backward_hook``."""
         if self._is_full_backward_hook is True:
-            raise RuntimeError(
+            raise ArgumentError(
                 "Cannot use both regular backward hooks and full backward hooks on a single Module. Please use only "
                 "one of them."
             )
@@ -235,7 +236,7 @@ class Module(ModuleState):
         """
         device, dtype, non_blocking, memory_format = _parse_to(args, kwargs)
         if dtype is not None and not (dtype.is_floating_point or dtype.is_complex):
-            raise TypeError(
+            raise ArgumentTypeError(
                 "nn.Module.to only accepts floating point or complex dtypes, but got desired dtype=" + str(dtype)
             )
 
@@ -297,7 +298,7 @@ class Module(ModuleState):
         False
         """
         if not isinstance(mode, bool):
-            raise ValueError("training mode is expected to be boolean")
+            raise ArgumentValueError("training mode is expected to be boolean")
         self.training = mode
         for module in self.children():
             module.train(mode)
@@ -370,7 +371,7 @@ def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, 
     allowed = ("device", "dtype", "non_blocking", "copy", "tensor", "other", "memory_format")
     for name in kwargs:
         if name not in allowed:
-            raise TypeError(f"to() got an unexpected keyword argument '{name}'")
+            raise ArgumentTypeError(f"to() got an unexpected keyword argument '{name}'")
     given = dict(kwargs)
     rest = list(args)
     if rest:
@@ -387,7 +388,10 @@ def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, 
         if rest:
             given[name] = rest.pop(0)
     if rest:
-        raise TypeError(f"to() received an invalid combination of arguments - got {len(args)} positional arguments")
+        raise ArgumentTypeError(
+            f"to() received an invalid combination of arguments - got {len(args)} positional arguments; allowed: "
+            "(device, dtype, non_blocking), (dtype, non_blocking) or (tensor, non_blocking)"
+        )
     model = given.get("tensor", given.get("other"))
     if model is not None:
         given["device"], given["dtype"] = model.device, model.dtype
@@ -400,31 +404,40 @@ def _parse_to(args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, Any, 
 # --- hooks on all modules -------------------------------------------------------------------------------------
 
 
+class _GlobalHandle(RemovableHandle):
+    """With the last hook on all modules, their calls' flag goes too."""
+
+    def remove(self) -> None:
+        super().remove()
+        Module._has_hooks = _hooks.any_global()
+
+
+def _add_global(table: HookTable, hook: Hook, *marks: tuple[OrderedDict[int, Any], bool]) -> RemovableHandle:
+    Module._has_hooks = True
+    return _hooks.add(table, hook, *marks, handle_class=_GlobalHandle)
+
+
 def register_module_forward_pre_hook(hook: Hook) -> RemovableHandle:
     """Call ``hook(module, args)`` before the forward of every module."""
-    Module._has_hooks = True
-    return _hooks.add(_hooks.global_forward_pre_hooks, hook)
+    return _add_global(_hooks.global_forward_pre_hooks, hook)
 
 
 def register_module_forward_hook(
     hook: Hook, *, with_kwargs: bool = False, always_call: bool = False
 ) -> RemovableHandle:
     """Call ``hook(module, args, output)`` after the forward of every module."""
-    Module._has_hooks = True
     marks = ((_hooks.global_forward_hooks_with_kwargs, with_kwargs), (_hooks.global_forward_hooks_always, always_call))
-    return _hooks.add(_hooks.global_forward_hooks, hook, *marks)
+    return _add_global(_hooks.global_forward_hooks, hook, *marks)
 
 
 def register_module_full_backward_pre_hook(hook: Hook) -> RemovableHandle:
     """Call ``hook(module, grad_output)`` when the gradients of any module's outputs are known."""
-    Module._has_hooks = True
-    return _hooks.add(_hooks.global_backward_pre_hooks, hook)
+    return _add_global(_hooks.global_backward_pre_hooks, hook)
 
 
 def register_module_full_backward_hook(hook: Hook) -> RemovableHandle:
     """Call ``hook(module, grad_input, grad_output)`` when the gradients of any module's inputs are known."""
-    Module._has_hooks = True
-    return _hooks.add(_hooks.global_backward_hooks, hook)
+    return _add_global(_hooks.global_backward_hooks, hook)
 
 
 def register_module_backward_hook(hook: Hook) -> RemovableHandle:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau.autograd import no_grad
+from flambeau.errors import UnsupportedError
 from flambeau.nn import functional as F
 from flambeau.nn import init
 from flambeau.nn.modules.module import Module
@@ -54,7 +55,7 @@ class Embedding(Module):
     ) -> None:
         super().__init__()
         if sparse:
-            raise NotImplementedError(
+            raise UnsupportedError(
                 "Embedding: sparse=True is not supported, as there are no sparse tensors; with sparse=False the "
                 "gradient is dense and its values are the same"
             )

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Iterable
 
 from flambeau.autograd import no_grad
+from flambeau.errors import ArgumentError
 from flambeau.ops.construct import tensor
 from flambeau.ops.joining import stack
 from flambeau.tensor import Tensor
@@ -51,7 +52,7 @@ def get_total_norm(
     Args:
         tensors: one tensor or several; a total of nothing is zero.
         norm_type: the p of the norm; ``inf`` for the largest magnitude.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or not a number.
+        error_if_nonfinite: raise ArgumentError where the norm is infinite or not a number.
         foreach: accepted for PyTorch's sake; there is one implementation.
 
     >>> import flambeau as torch
@@ -66,7 +67,7 @@ def get_total_norm(
         first = gathered[0].device
         total = _norm(stack([_norm(each, norm_type).to(first) for each in gathered]), norm_type)
         if error_if_nonfinite and not math.isfinite(float(total)):
-            raise RuntimeError(
+            raise ArgumentError(
                 f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
                 "clipped. To disable this error and scale the gradients by the non-finite norm anyway, set "
                 "`error_if_nonfinite=False`"
@@ -108,7 +109,7 @@ def clip_grad_norm_(
         parameters: those whose gradients are meant; one without a gradient is left out.
         max_norm: the bound.
         norm_type: the p of the norm; ``inf`` for the largest magnitude.
-        error_if_nonfinite: raise RuntimeError where the norm is infinite or not a number.
+        error_if_nonfinite: raise ArgumentError where the norm is infinite or not a number.
         foreach: accepted for PyTorch's sake; there is one implementation.
 
     Returns the norm before scaling.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from flambeau.errors import ArgumentTypeError
 from flambeau.ops.joining import cat
 from flambeau.tensor import Tensor
 
@@ -12,7 +13,7 @@ __all__ = ["parameters_to_vector", "vector_to_parameters"]
 
 def _checked_device(parameter: Tensor, first: object) -> object:
     if first is not None and parameter.device != first:
-        raise TypeError("Found two parameters on different devices, this is currently not supported.")
+        raise ArgumentTypeError("Found two parameters on different devices, this is currently not supported.")
     return parameter.device
 
 
@@ -42,7 +43,7 @@ def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     tensor([1., 1.], requires_grad=True)
     """
     if not isinstance(vec, Tensor):
-        raise TypeError(f"expected torch.Tensor, but got: {type(vec).__name__}")
+        raise ArgumentTypeError(f"expected torch.Tensor, but got: {type(vec).__name__}")
     device = None
     start = 0
     for parameter in parameters:

@@ -214,7 +214,8 @@ class ConcatDataset(Dataset[T_co]):
         if which == len(self.datasets):
             raise IndexError(f"ConcatDataset: index {index} is out of range for {len(self)} samples")
         start = self.cumulative_sizes[which - 1] if which else 0
-        return self.datasets[which][index - start]  # type: ignore[no-any-return]
+        sample: T_co = self.datasets[which][index - start]
+        return sample
 
 
 class ChainDataset(IterableDataset[T_co]):
@@ -268,9 +269,9 @@ class Subset(Dataset[T_co]):
         self.indices = indices
 
     def __getitem__(self, index: Any) -> T_co:
-        if isinstance(index, list):
-            return self.dataset[[self.indices[i] for i in index]]  # type: ignore[no-any-return]
-        return self.dataset[self.indices[index]]  # type: ignore[no-any-return]
+        inner = [self.indices[i] for i in index] if isinstance(index, list) else self.indices[index]
+        sample: T_co = self.dataset[inner]
+        return sample
 
     def __getitems__(self, indices: list[int]) -> list[T_co]:
         return fetch_samples(self.dataset, [self.indices[i] for i in indices])

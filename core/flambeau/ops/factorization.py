@@ -1,0 +1,435 @@
+"""Decompositions of matrices and what is solved with them, over batches of matrices in the last two dimensions.
+
+Six primitives (solve, Cholesky, QR, singular values, symmetric eigenvalues, determinant with sign); inverses, ranks,
+powers and pseudo-inverses are made of them. Gradients are given where they are simple and unique; the others say that
+they are not implemented.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flambeau import dispatch
+from flambeau.errors import ArgumentError, DtypeError, ShapeError
+from flambeau.ops import _faces
+from flambeau.shapes import Shape
+from flambeau.tensor import Tensor
+
+_QR = _faces.return_type("linalg_qr", "Q", "R")
+_SVD = _faces.return_type("linalg_svd", "U", "S", "Vh")
+_Eigh = _faces.return_type("linalg_eigh", "eigenvalues", "eigenvectors")
+_Slogdet = _faces.return_type("linalg_slogdet", "sign", "logabsdet")
+
+
+class LinAlgError(ArgumentError):
+    """A matrix that an algorithm cannot do with: singular, or not positive definite."""
+
+
+def _conj(x: Tensor) -> Tensor:
+    return x.conj() if x._kind.dtype.is_complex else x
+
+
+def _adjoint(x: Tensor) -> Tensor:
+    return _conj(x).transpose(-2, -1)
+
+
+def _check(op: str, matrix: Any, square: bool = True) -> Tensor:
+    tensor = _faces.as_tensor_argument(op, "A", matrix)
+    shape = tensor._array.shape
+    if len(shape) < 2:
+        raise ShapeError(f"{op}: The input tensor A must have at least 2 dimensions; given: {len(shape)}")
+    if square and shape[-1] != shape[-2]:
+        raise ShapeError(f"{op}: A must be batches of square matrices, but they are {shape[-2]} by {shape[-1]} matrices")
+    if not tensor._kind.differentiable:
+        raise DtypeError(f"{op}: Expected a floating point or complex tensor as input. Got "
+                         f"{_faces.scalar_name(tensor._kind.dtype)}; convert it")
+    if tensor._kind.emulated:
+        raise DtypeError(f"{op}: Low precision dtypes not supported. Got {_faces.scalar_name(tensor._kind.dtype)}; "
+                         "convert it to torch.float32")
+    return tensor
+
+
+def _square(make: Any) -> Any:
+    return make(3, 3) + 3 * make(3).detach().new_ones(3).diag_embed()
+
+
+def _samples(make: Any) -> Any:
+    yield (_square(make),), {}
+
+
+# ---------------------------------------------------------------------------------------------- systems, inverses
+def _solve_shape(A: Tensor, B: Tensor) -> Shape:  # noqa: N803 - PyTorch's names
+    raise LinAlgError("linalg.solve: The solver failed because the input matrix is singular, or the shapes do not fit; "
+                      f"given: {list(A.shape)} and {list(B.shape)}")
+
+
+def _solve_matrix_gradient(g: Tensor, A: Tensor, result: Tensor) -> Tensor:  # noqa: N803
+    return -_linalg_solve(_adjoint(A), g).matmul(_adjoint(result))  # type: ignore[no-any-return]
+
+
+@dispatch.primitive(namespace="linalg", method=False, grad_name="LinalgSolveExBackward0", vjp={
+    "A": _solve_matrix_gradient, "B": lambda g, A: _linalg_solve(_adjoint(A), g)})
+def _linalg_solve(A: Tensor, B: Tensor) -> Shape:  # noqa: N803
+    """X with A @ X = B, for matrices B."""
+    return _solve_shape(A, B)
+
+
+@dispatch.front(_linalg_solve, out=True)
+def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:  # noqa: N803
+    """X with A @ X = B (X @ A = B if not `left`); B holds matrices, or vectors. RuntimeError for a singular A.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.solve.html
+
+    >>> import flambeau as torch
+    >>> torch.linalg.solve(torch.tensor([[2., 0.], [0., 4.]]), torch.tensor([2., 4.]))
+    tensor([1., 1.])
+    """
+    _check("linalg.solve", A)
+    a, b = A._array.shape, B._array.shape
+    if B._kind is not A._kind:
+        raise DtypeError(f"linalg.solve: Expected A and B to have the same dtype, but found {A.dtype} and {B.dtype}")
+    vector = len(b) == 1 or (len(a) - 1 == len(b) and b == a[:-1])
+    if not left:
+        if vector:
+            raise ArgumentError("linalg.solve: Vector broadcasting of the left hand side is not supported for "
+                                "left=False")
+        return solve(A.transpose(-2, -1), B.transpose(-2, -1)).transpose(-2, -1)  # type: ignore[no-any-return]
+    if (b[-1] if vector else b[-2]) != a[-1]:
+        raise ShapeError(f"linalg.solve: Incompatible shapes of A and B for the equation AX = B ({a[-2]}x{a[-1]} and "
+                         f"{'x'.join(map(str, b[-2:]))})")
+    return _linalg_solve(A, B.unsqueeze(-1)).squeeze(-1) if vector else _linalg_solve(A, B)  # type: ignore[no-any-return]
+
+
+def _identity_like(A: Tensor) -> Tensor:  # noqa: N803
+    return A.detach().new_ones(A._array.shape[-1]).diag_embed()  # type: ignore[no-any-return]
+
+
+@dispatch.operator(namespace="linalg", method=False, samples=_samples, grad_name="LinalgInvExBackward0", vjp={
+    "A": lambda g, result: -_adjoint(result).matmul(g).matmul(_adjoint(result))})
+def _linalg_inv(A: Tensor) -> Tensor:  # noqa: N803
+    """The inverses of matrices."""
+    return _linalg_solve(A, _identity_like(A).expand(A._array.shape))  # type: ignore[no-any-return]
+
+
+@dispatch.front(_linalg_inv, out=True)
+def inv(A: Tensor) -> Tensor:  # noqa: N803
+    """The inverses of square matrices. RuntimeError for a singular one.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.inv.html
+
+    >>> import flambeau as torch
+    >>> torch.linalg.inv(torch.tensor([[2., 0.], [0., 4.]]))
+    tensor([[0.5000, 0.0000],
+            [0.0000, 0.2500]])
+    """
+    return _linalg_inv(_check("linalg.inv", A))  # type: ignore[no-any-return]
+
+
+@dispatch.composite(out=True)
+def inverse(input: Tensor) -> Tensor:
+    """`linalg.inv`."""
+    return inv(input)  # type: ignore[no-any-return]
+
+
+def _inverse_adjoint(A: Tensor) -> Tensor:  # noqa: N803
+    return _linalg_inv(_adjoint(A))  # type: ignore[no-any-return]
+
+
+def _slogdet_gradient(g: Any, A: Tensor) -> Any:  # noqa: N803
+    if A._kind.dtype.is_complex:
+        raise ArgumentError("linalg.slogdet: the derivative for complex matrices is not implemented; use linalg.det")
+    return None if g[1] is None else g[1].unsqueeze(-1).unsqueeze(-1) * _inverse_adjoint(A)
+
+
+@dispatch.primitive(namespace="linalg", method=False, outputs=("sign", "logabsdet"), samples=_samples, vjp={
+    "A": _slogdet_gradient})
+def _linalg_slogdet(A: Tensor) -> Shape:  # noqa: N803
+    """The sign and the logarithm of the absolute value of determinants."""
+    return A.shape
+
+
+@dispatch.front(_linalg_slogdet, out=True)
+def slogdet(A: Tensor) -> Any:  # noqa: N803
+    """The sign and the logarithm of the absolute value of the determinant, as a named tuple (sign, logabsdet).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.slogdet.html
+
+    >>> import flambeau as torch
+    >>> torch.linalg.slogdet(torch.eye(2)).sign
+    tensor(1.)
+    """
+    return _Slogdet(*_linalg_slogdet(_check("linalg.slogdet", A)))
+
+
+@dispatch.operator(namespace="linalg", method=False, samples=_samples, vjp={
+    "A": lambda g, A, result: (g * _conj(result)).unsqueeze(-1).unsqueeze(-1) * _inverse_adjoint(A)})
+def _linalg_det(A: Tensor) -> Tensor:  # noqa: N803
+    """Determinants. The gradient needs the inverse: it is not defined here for singular matrices."""
+    sign, logarithm = _linalg_slogdet(A)
+    return sign * logarithm.exp()  # type: ignore[no-any-return]
+
+
+@dispatch.front(_linalg_det, out=True)
+def linalg_det(A: Tensor) -> Tensor:  # noqa: N803
+    """The determinants of square matrices.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.det.html
+
+    >>> import flambeau as torch
+    >>> torch.linalg.det(torch.tensor([[2., 0.], [0., 4.]]))
+    tensor(8.)
+    """
+    return _linalg_det(_check("linalg.det", A))  # type: ignore[no-any-return]
+
+
+@dispatch.composite()
+def det(input: Tensor) -> Tensor:
+    """`linalg.det`."""
+    return linalg_det(input)  # type: ignore[no-any-return]
+
+
+@dispatch.composite()
+def logdet(input: Tensor) -> Tensor:
+    """The logarithm of the determinant; nan where it is negative.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.logdet.html
+
+    >>> import flambeau as torch
+    >>> torch.logdet(torch.eye(2))
+    tensor(0.)
+    """
+    sign, logarithm = slogdet(input)
+    return logarithm.masked_fill(sign < 0, float("nan"))  # type: ignore[no-any-return]
+
+
+# ---------------------------------------------------------------------------------------------- factors
+def _half_lower(x: Tensor) -> Tensor:
+    """The lower triangle with half the diagonal."""
+    return x.tril() - 0.5 * x.diagonal(0, -2, -1).diag_embed()  # type: ignore[no-any-return]
+
+
+def _cholesky_gradient(g: Tensor, result: Tensor) -> Tensor:
+    inner = _half_lower(_adjoint(result).matmul(g))
+    inner = _linalg_inv(_adjoint(result)).matmul(inner).matmul(_linalg_inv(result))
+    return 0.5 * (inner + _adjoint(inner))  # type: ignore[no-any-return]
+
+
+def _cholesky_shape(A: Tensor) -> Shape:  # noqa: N803
+    raise LinAlgError("linalg.cholesky: The factorization could not be completed because the input is not "
+                      "positive-definite")
+
+
+@dispatch.primitive(namespace="linalg", method=False, grad_name="LinalgCholeskyExBackward0", vjp={
+    "A": _cholesky_gradient})
+def _linalg_cholesky(A: Tensor) -> Shape:  # noqa: N803
+    """Lower triangular L with A = L @ L^H."""
+    return _cholesky_shape(A)
+
+
+@dispatch.front(_linalg_cholesky, out=True)
+def linalg_cholesky(A: Tensor, *, upper: bool = False) -> Tensor:  # noqa: N803
+    """The triangular factor L of A = L @ L^H (`upper`: of A = U^H @ U). RuntimeError unless A is positive definite.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.cholesky.html
+
+    >>> import flambeau as torch
+    >>> torch.linalg.cholesky(torch.tensor([[4., 0.], [0., 9.]]))
+    tensor([[2., 0.],
+            [0., 3.]])
+    """
+    factor = _linalg_cholesky(_check("linalg.cholesky", A))
+    return _adjoint(factor) if upper else factor  # type: ignore[no-any-return]
+
+
+@dispatch.composite(out=True)
+def cholesky(input: Tensor, upper: bool = False) -> Tensor:
+    """`linalg.cholesky`."""
+    return linalg_cholesky(input, upper=upper)  # type: ignore[no-any-return]
+
+
+@dispatch.primitive(namespace="linalg", method=False, outputs=("Q", "R"), vjp=None)
+def _linalg_qr(A: Tensor, mode: str) -> Shape:  # noqa: N803
+    """Orthonormal Q and triangular R with A = Q @ R."""
+    return A.shape
+
+
+@dispatch.front(_linalg_qr, out=True)
+def linalg_qr(A: Tensor, mode: str = "reduced") -> Any:  # noqa: N803
+    """Q with orthonormal columns and upper triangular R with A = Q @ R, as a named tuple; not differentiable yet.
+
+    `mode` is "reduced", "complete" or "r" (Q is then empty).
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.qr.html
+
+    >>> import flambeau as torch
+    >>> q, r = torch.linalg.qr(torch.eye(2))
+    >>> r.abs()
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
+    if mode not in ("reduced", "complete", "r"):
+        raise ArgumentError(f"qr received unrecognized mode '{mode}' but expected one of 'reduced' (default), 'r', or "
+                            "'complete'")
+    return _QR(*_linalg_qr(_check("linalg.qr", A, False), mode))
+
+
+def _svd_gradient(g: Any, U: Tensor, S: Tensor, Vh: Tensor) -> Tensor:  # noqa: N803
+    if g[0] is not None or g[2] is not None:
+        raise ArgumentError("linalg.svd: the derivative through U and Vh is not implemented; that through S is")
+    k = S._array.shape[-1]
+    return U.narrow(-1, 0, k).matmul(g[1].unsqueeze(-1) * Vh.narrow(-2, 0, k))  # type: ignore[no-any-return]
+
+
+@dispatch.primitive(namespace="linalg", method=False, outputs=("U", "S", "Vh"), vjp={"A": _svd_gradient})
+def _linalg_svd(A: Tensor, full_matrices: bool) -> Shape:  # noqa: N803
+    """U, S, Vh with A = U @ diag(S) @ Vh."""
+    return A.shape
+
+
+@dispatch.front(_linalg_svd, out=True)
+def linalg_svd(A: Tensor, full_matrices: bool = True, *, driver: Any = None) -> Any:  # noqa: N803
+    """The singular value decomposition A = U @ diag(S) @ Vh, as a named tuple; differentiable through S.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.svd.html
+
+    >>> import flambeau as torch
+    >>> torch.linalg.svd(torch.tensor([[3., 0.], [0., 4.]])).S
+    tensor([4., 3.])
+    """
+    return _SVD(*_linalg_svd(_check("linalg.svd", A, False), full_matrices))
+
+
+@dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_svdvals")
+def svdvals(A: Tensor, *, driver: Any = None) -> Tensor:  # noqa: N803
+    """The singular values, largest first.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.svdvals.html
+
+    >>> import flambeau as torch
+    >>> torch.linalg.svdvals(torch.tensor([[3., 0.], [0., 4.]]))
+    tensor([4., 3.])
+    """
+    return _linalg_svd(_check("linalg.svdvals", A, False), False)[1]  # type: ignore[no-any-return]
+
+
+def _eigh_gradient(g: Any, eigenvalues: Tensor, eigenvectors: Tensor) -> Tensor:
+    """V (diag(gL) + (V^H gV) / (differences of eigenvalues)) V^H."""
+    inner = None if g[0] is None else g[0].diag_embed()
+    if g[1] is not None:
+        gaps = eigenvalues.unsqueeze(-2) - eigenvalues.unsqueeze(-1)
+        mask = _identity_like(gaps) != 0
+        rotation = _adjoint(eigenvectors).matmul(g[1]) / gaps.masked_fill(mask, 1)
+        rotation = rotation.masked_fill(mask, 0)
+        inner = rotation if inner is None else inner + rotation
+    return eigenvectors.matmul(inner).matmul(_adjoint(eigenvectors))  # type: ignore[no-any-return,arg-type]
+
+
+@dispatch.primitive(namespace="linalg", method=False, outputs=("eigenvalues", "eigenvectors"), vjp={
+    "A": _eigh_gradient})
+def _linalg_eigh(A: Tensor, UPLO: str) -> Shape:  # noqa: N803
+    """Eigenvalues, smallest first, and eigenvectors of symmetric or Hermitian matrices."""
+    return A.shape
+
+
+@dispatch.front(_linalg_eigh, out=True)
+def eigh(A: Tensor, UPLO: str = "L") -> Any:  # noqa: N803
+    """Eigenvalues and eigenvectors of symmetric (Hermitian) matrices, of which one triangle is read.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.eigh.html
+
+    >>> import flambeau as torch
+    >>> torch.linalg.eigh(torch.tensor([[2., 0.], [0., 1.]])).eigenvalues
+    tensor([1., 2.])
+    """
+    if UPLO.upper() not in ("L", "U"):
+        raise ArgumentError(f"linalg.eigh: Expected UPLO argument to be 'L' or 'U', but got {UPLO}")
+    return _Eigh(*_linalg_eigh(_check("linalg.eigh", A), UPLO.upper()))
+
+
+@dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_eigvalsh")
+def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:  # noqa: N803
+    """The eigenvalues of symmetric (Hermitian) matrices, smallest first."""
+    return eigh(A, UPLO)[0]  # type: ignore[no-any-return]
+
+
+# ---------------------------------------------------------------------------------------------- made of them
+@dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_matrix_power")
+def matrix_power(A: Tensor, n: int) -> Tensor:  # noqa: N803
+    """The n-th power of square matrices by repeated squaring; of the inverse for a negative n.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.matrix_power.html
+
+    >>> import flambeau as torch
+    >>> torch.linalg.matrix_power(torch.tensor([[2., 0.], [0., 3.]]), 3)
+    tensor([[ 8.,  0.],
+            [ 0., 27.]])
+    """
+    if A.dim() < 2 or A._array.shape[-1] != A._array.shape[-2]:
+        raise ShapeError(f"linalg.matrix_power: A must be batches of square matrices; given: {list(A._array.shape)}")
+    if n == 0:
+        return _identity_like(A).expand(A._array.shape).clone()  # type: ignore[no-any-return]
+    if n < 0:
+        A, n = inv(A), -n  # noqa: N806
+    result: Tensor | None = None
+    square = A
+    while n:
+        if n & 1:
+            result = square if result is None else result.matmul(square)
+        n >>= 1
+        if n:
+            square = square.matmul(square)
+    assert result is not None
+    return result.clone() if result is A else result  # type: ignore[no-any-return]
+
+
+@dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_matrix_rank")
+def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None,  # noqa: N803
+                rtol: Any = None) -> Tensor:
+    """The number of singular values above max(atol, rtol * the largest), as int64.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.matrix_rank.html
+
+    >>> import flambeau as torch
+    >>> torch.linalg.matrix_rank(torch.eye(3))
+    tensor(3)
+    """
+    _check("linalg.matrix_rank", A, hermitian)
+    values = (eigvalsh(A).abs() if hermitian else svdvals(A)).detach()
+    return (values > _threshold(A, values, tol if tol is not None else atol, rtol)).sum(-1)  # type: ignore[no-any-return]
+
+
+def _threshold(A: Tensor, values: Tensor, atol: Any, rtol: Any) -> Tensor:  # noqa: N803
+    """What a singular value must exceed to count."""
+    epsilon = 2.0**-52 if A._kind.dtype.name in ("float64", "complex128") else 2.0**-23
+    if rtol is None:
+        rtol = 0.0 if atol is not None else epsilon * max(A._array.shape[-2:])
+    relative = values.amax(-1, keepdim=True) * rtol
+    return relative if atol is None else relative.clamp(min=float(atol))  # type: ignore[no-any-return]
+
+
+@dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_pinv")
+def pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = None,  # noqa: N803
+         rtol: Any = None) -> Tensor:
+    """The Moore-Penrose pseudo-inverse, from the singular values above the tolerance; not differentiable yet.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.pinv.html
+
+    >>> import flambeau as torch
+    >>> torch.linalg.pinv(torch.tensor([[2.], [0.]]))
+    tensor([[0.5000, 0.0000]])
+    """
+    u, s, vh = _linalg_svd(_check("linalg.pinv", A, False), False)
+    if not s._array.shape[-1]:
+        return A.transpose(-2, -1).clone()  # type: ignore[no-any-return]
+    small = s <= _threshold(A, s.detach(), atol, rtol if rtol is not None else rcond)
+    inverse = s.masked_fill(small, 1).reciprocal().masked_fill(small, 0)
+    return (_adjoint(vh) * inverse.unsqueeze(-2)).matmul(_adjoint(u))  # type: ignore[no-any-return]
+
+
+@dispatch.composite(out=True)
+def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
+    """`linalg.pinv`."""
+    return pinv(input, rtol=rcond)  # type: ignore[no-any-return]
+
+
+__all__ = [name for name, value in list(globals().items())
+           if hasattr(value, "op") and value.op.namespace == "torch" and not name.startswith("_")]
