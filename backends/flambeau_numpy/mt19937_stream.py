@@ -138,7 +138,7 @@ class Stream:
 
     def _raw64(self, count: int) -> Array:
         """The next `count` numbers of 64 bits: the first draw of a pair is the high half."""
-        if _WHOLE_WORDS:
+        if _WHOLE_WORDS and count > 500:  # its call costs more than a few pairs
             if count:
                 self._untouched = False
             words: Array = self._words.integers(0, _HIGHEST, count, np.uint64, True)

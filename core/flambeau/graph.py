@@ -318,7 +318,7 @@ LAZY: Edge = (_Lazy(), 0)
 
 def make_node(record: OpDef, args: Sequence[Any], edges: tuple[Edge | None, ...], needs: tuple[bool, ...]) -> Node:
     """A node for a call of `record`; the caller sets `shape` and `kind`, and saves results with `save_results`."""
-    plan = record.save_plan(needs)
+    plan = record.save_plans.get(needs) or record.save_plan(needs)
     node: Node = new(Node)
     node.plan = plan
     node.edges = edges

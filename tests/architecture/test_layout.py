@@ -36,8 +36,8 @@ DEVICE_NAME_TESTS: dict[str, str] = {
 """Comparisons with a device's name ("path:function") that are right, each with its reason."""
 
 ALLOWED_IN_CORE = frozenset({"flambeau", "pluggy"})
-OPTIONAL_IN_CORE = frozenset({"rich", "matplotlib", "PIL", "platformdirs"})
-"""Extras that core may use, inside the function that needs them and never at import."""
+OPTIONAL_IN_CORE = frozenset({"rich", "matplotlib", "PIL", "platformdirs", "opt_einsum"})
+"""What core may use inside the function that needs it, never at import; none of it computes on arrays."""
 
 HEAVY = frozenset(
     {"torch", "cupy", "pyopencl", "numba", "scipy", "rich", "matplotlib", "PIL", "pytest", "hypothesis"}

@@ -6,6 +6,7 @@ import math
 import operator
 
 import pytest
+
 from flambeau.ir import expr as ir
 
 x, y = ir.symbols("x", "y")
@@ -65,7 +66,7 @@ def test_evaluate() -> None:
     functions = {"where": lambda c, a, b: a if c else b, "gt": operator.gt, "sqrt": math.sqrt, "add": operator.add,
                  "cast": lambda value, target: (value, target)}
     assert ir.evaluate(tree, {"x": 9, "y": 1}, functions) == 4
-    with pytest.raises(ValueError, match="sqrt|domain|nonnegative"):
+    with pytest.raises(ValueError, match=r"domain|nonnegative"):
         ir.evaluate(tree, {"x": -9, "y": 1}, functions)
 
 

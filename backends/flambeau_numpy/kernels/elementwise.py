@@ -25,10 +25,12 @@ UNARY = {
 }
 BINARY = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide, "eq": np.equal, "ne": np.not_equal,
-    "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "fmax": np.fmax, "fmin": np.fmin, "atan2": np.arctan2, "hypot": np.hypot,
+    "lt": np.less, "le": np.less_equal, "gt": np.greater, "ge": np.greater_equal, "fmax": np.fmax,
+    "fmin": np.fmin, "atan2": np.arctan2, "hypot": np.hypot,
     "copysign": np.copysign, "nextafter": np.nextafter, "logaddexp": np.logaddexp, "logaddexp2": np.logaddexp2,
     "logical_and": np.logical_and, "logical_or": np.logical_or, "logical_xor": np.logical_xor,
-    "bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor, "heaviside": np.heaviside, "gcd": np.gcd, "lcm": np.lcm,
+    "bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor,
+    "heaviside": np.heaviside, "gcd": np.gcd, "lcm": np.lcm,
 }
 
 
@@ -75,7 +77,7 @@ def _is_integer(a: Any) -> bool:
 def _nonzero_divisor(op: str, a: Any, b: Any) -> None:
     """Integers refuse a divisor of zero, as in PyTorch."""
     if _is_integer(a) and _is_integer(b) and not np.all(b):
-        raise ArgumentError(f"{op}: ZeroDivisionError: integers cannot be divided by zero; convert them to a float dtype")
+        raise ArgumentError(f"{op}: ZeroDivisionError: integers have no quotient by zero; convert them to floats")
 
 
 def _floor_divide(a: Any, b: Any, out: Any = None) -> Any:

@@ -12,16 +12,17 @@ from typing import Any
 import numpy as np
 
 from flambeau_numpy.kernels.elementwise import composed
-from flambeau_numpy.kernels.select import SMALL, keep, limit, select
+from flambeau_numpy.kernels.select import keep, limit, select
 from flambeau_numpy.kernels.special import erf
 from flambeau_numpy.quiet import quiet1, quiet2
 
 BLOCK = 8192
-_INV_SQRT2, _INV_SQRT_2PI, _SQRT_2_PI, _CUBIC = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi), math.sqrt(2 / math.pi), 0.044715
+_INV_SQRT2, _INV_SQRT_2PI = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi)
+_SQRT_2_PI, _CUBIC = math.sqrt(2 / math.pi), 0.044715
 
 
 def blocked(function: Callable[..., None]) -> Callable[..., Any]:
-    """A kernel from `function(*inputs, out)`, which works on one-dimensional pieces of arrays of one shape and dtype."""
+    """A kernel from `function(*inputs, out)`, which works on flat pieces of arrays of one shape and dtype."""
     def kernel(*operands: Any, out: Any = None) -> Any:
         if len(operands) > arity:
             out = operands[arity]
@@ -236,7 +237,8 @@ KERNELS: dict[str, Any] = {
     "gelu_backward": quiet2(blocked(_gelu_backward)), "gelu_tanh": quiet1(blocked(_gelu_tanh)),
     "gelu_tanh_backward": quiet2(blocked(_gelu_tanh_backward)), "silu": quiet1(blocked(_silu)),
     "silu_backward": quiet2(blocked(_silu_backward)), "mish": quiet1(blocked(_mish)), "softplus": composed(_softplus),
-    "leaky_relu": composed(_leaky_relu), "elu": composed(_elu), "celu": composed(_celu), "hardtanh": composed(_hardtanh),
+    "leaky_relu": composed(_leaky_relu), "elu": composed(_elu), "celu": composed(_celu),
+    "hardtanh": composed(_hardtanh),
     "hardsigmoid": quiet1(blocked(_hardsigmoid)), "hardswish": quiet1(blocked(_hardswish)),
     "hardshrink": composed(_hardshrink), "threshold": composed(_threshold), "prelu_kernel": composed(_prelu),
 }

@@ -115,7 +115,7 @@ def _moments(a: Any, dim: tuple[int, ...], keepdim: bool, correction: float) -> 
     """(variance, mean), in two passes over the data."""
     count = _count(a, dim)
     mean = np.asarray(_add(a, dim, None, None, True) / count)
-    centred = a - mean
+    centred = np.asarray(a - mean)
     square = (centred * centred.conj()).real if a.dtype.kind == "c" else np.square(centred, centred)
     freedom = max(count - correction, 0.0)
     variance = np.asarray(_sum_any(square, dim, keepdim)) / square.dtype.type(freedom)

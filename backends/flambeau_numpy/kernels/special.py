@@ -273,7 +273,8 @@ def _angle(a: Any) -> Any:
 
 
 KERNELS: dict[str, Any] = {
-    "erf": composed(_erf), "erfc": _in_double(_erfc64), "erfinv": _in_double(_erfinv64), "lgamma": _in_double(_lgamma64),
+    "erf": composed(_erf), "erfc": _in_double(_erfc64), "erfinv": _in_double(_erfinv64),
+    "lgamma": _in_double(_lgamma64),
     "digamma": _in_double(_digamma64), "trigamma": _in_double(_trigamma64), "polygamma_series": composed(_polygamma),
     "logit": composed(_logit), "xlogy": composed(_xlogy), "sinc": composed(_sinc), "frac": composed(_frac),
     "rsqrt": composed(_rsqrt), "round_decimals": composed(_round_decimals), "clamp": composed(_clamp),

@@ -27,15 +27,45 @@ STACK = modes.STACK
 def bind(record: OpDef) -> Callable[..., Any]:
     """The callable of a record whose arguments are canonical: fill in defaults, pass through modes, execute."""
     arity = len(record.parameters)
-    complete = record.complete
+    name, tensors, lists, plain = record.name, record.tensors, record.lists, record.dtype_rule != "any"
 
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
         if kwargs or len(args) != arity:
-            args = complete(args, kwargs)
+            args = record.complete(args, kwargs)
         if ACTIVE and STACK.modes:
             return modes.through(record, call, args, {} if out is None else {"out": out})
-        result = execute(record, args)
-        return result if out is None else write_outs(record.name, out, result)
+        if lists or out is not None:
+            result = execute(record, args)
+            return result if out is None else write_outs(name, out, result)
+        # The short way, without lists: what `execute` does, for arguments that need no explanation.
+        arrays = list(args)
+        kind = None
+        wanted = False
+        for position in tensors:
+            value = args[position]
+            if value.__class__ is Tensor or isinstance(value, Tensor):
+                if kind is None:
+                    kind = value._kind
+                elif value._kind.device is not kind.device:
+                    return execute(record, args)
+                arrays[position] = value._array
+                if value._edge is not None:
+                    wanted = True
+            elif value is not None:
+                return execute(record, args)
+        if kind is None or (kind.emulated and plain):
+            return execute(record, args)
+        kernel = kind.kernels.get(name)
+        wanted = wanted and STATE.enabled
+        if kernel is None or (wanted and record.vjps is None):
+            return execute(record, args)
+        try:
+            result = kernel(*arrays)
+        except (ValueError, TypeError, IndexError) as error:
+            if isinstance(error, FlambeauError):
+                raise
+            raise explained(record, args, error) from error
+        return finish(record, args, result, kind, wanted)
     return call
 
 
@@ -166,36 +196,54 @@ def wrap(array: Any, kind: Kind) -> Tensor:
 
 def attach_node(record: OpDef, args: Sequence[Any], outputs: tuple[Tensor, ...]) -> Node | None:
     """Record a call: make its node and let the outputs point to it. None if no input needs a gradient after all."""
-    if not isinstance(record.vjps, tuple):
+    if record.vjps.__class__ is not tuple:
         return None
+    if record.lists:
+        edges, needs = _edges_of_lists(record, args)
+    else:
+        found = []
+        for position in record.differentiable:
+            value = args[position]
+            if isinstance(value, Tensor):
+                found.append(value._edge if value._view is None else edge_of(value))
+            else:
+                found.append(None)
+        edges = tuple(found)
+        needs = tuple([edge is not None for edge in found])
+    if True not in needs:
+        return None
+    output = outputs[0]
+    node = make_node(record, args, edges, needs)
+    if len(outputs) == 1:
+        if not output._kind.differentiable:
+            return None
+        node.shape, node.kind = output._array.shape, output._kind
+        output._edge = (node, 0)
+    else:
+        node.shape = tuple([each._array.shape for each in outputs])
+        node.kind = tuple([each._kind for each in outputs])
+        node.count = len(outputs)
+        for number, output in enumerate(outputs):
+            if output._kind.differentiable:
+                output._edge = (node, number)
+    if node.plan.saves_results:
+        save_results(node, node.plan.sources, outputs)
+    return node
+
+
+def _edges_of_lists(record: OpDef, args: Sequence[Any]) -> tuple[tuple[Any, ...], tuple[bool, ...]]:
+    """The edges of all differentiable inputs, one per element of a list; and which parameters need a gradient."""
     edges: list[Any] = []
     needs = []
     for position in record.differentiable:
         value = args[position]
         if position in record.lists:
             found = [edge_of(each) for each in value]
-            edges.extend(found)
-            needs.append(any(edge is not None for edge in found))
         else:
-            edge = edge_of(value) if isinstance(value, Tensor) else None
-            edges.append(edge)
-            needs.append(edge is not None)
-    if not any(needs) or not any(output._kind.differentiable for output in outputs):
-        return None
-    node = make_node(record, args, tuple(edges), tuple(needs))
-    if len(outputs) == 1:
-        node.shape, node.kind = outputs[0]._array.shape, outputs[0]._kind
-    else:
-        node.shape = tuple([each._array.shape for each in outputs])
-        node.kind = tuple([each._kind for each in outputs])
-        node.count = len(outputs)
-    plan = record.save_plan(tuple(needs))
-    if plan.saves_results:
-        save_results(node, plan.sources, outputs)
-    for number, output in enumerate(outputs):
-        if output._kind.differentiable:
-            output._edge = (node, number)
-    return node
+            found = [edge_of(value) if isinstance(value, Tensor) else None]
+        edges.extend(found)
+        needs.append(any(edge is not None for edge in found))
+    return tuple(edges), tuple(needs)
 
 
 def _without_kernel(record: OpDef, args: tuple[Any, ...], kind: Kind, kernel: Any, wanted: bool) -> Any:

@@ -55,7 +55,7 @@ def bind_view(record: OpDef) -> Callable[..., Tensor]:
 
 
 def _bind_typed_view(record: OpDef) -> Callable[..., Tensor]:
-    """The callable of a view that reads memory as another dtype: `promote` gives it, the rule counts in its elements."""
+    """The callable of a view that reads memory as another dtype: `promote` gives it; the rule counts its elements."""
     def call(input: Tensor, *args: Any) -> Tensor:
         if ACTIVE and STACK.modes:
             return modes.through(record, call, (input, *args), {})

@@ -5,20 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau.ops import (
-    activation, argreduction, attention, bitwise, comparison, complex_numbers, construct, conv, copies, creation,
-    derive, draws, dropout, einsum, elementwise, embedding, factorization, factory, gather, indexing,
-    joining, legacy, linalg, loss, loss_elements, methods, movement, nonlinear, normalization, norms,
-    operators, padding, pooling, protocols, random, rearrange, reduction, scan, search, selection, shape,
-    softmax, sorting, special, statistics, ternary, transcendental, views)
+    activation, argreduction, attention, bitwise, comparison, complex_numbers, construct, contraction,
+    conv, copies, creation, derive, draws, dropout, einsum, elementwise, embedding, factorization,
+    factory, gather, indexing, joining, legacy, linalg, loss, loss_elements, metadata, methods, movement,
+    nonlinear, normalization, norms, operators, padding, pooling, protocols, random, rearrange,
+    reduction, scan, search, selection, shape, softmax, sorting, special, statistics, ternary,
+    transcendental, views)
 from flambeau.registry import ALIASES, OPERATORS
 
 __all__ = ["activation", "argreduction", "attention", "bitwise", "comparison", "complex_numbers",
-           "construct", "conv", "copies", "creation", "draws", "dropout", "einsum", "elementwise", "embedding",
-           "factorization", "factory", "gather", "indexing", "joining", "legacy", "linalg", "loss",
-           "loss_elements", "methods", "movement", "nonlinear", "normalization", "norms", "operators",
-           "padding", "pooling", "protocols", "random", "rearrange", "reduction", "scan", "search",
-           "selection", "shape", "softmax", "sorting", "special", "statistics", "ternary", "transcendental",
-           "views"]
+           "construct", "contraction", "conv", "copies", "creation", "draws", "dropout", "einsum",
+           "elementwise", "embedding", "factorization", "factory", "gather", "indexing", "joining",
+           "legacy", "linalg", "loss", "loss_elements", "metadata", "methods", "movement", "nonlinear", "normalization",
+           "norms", "operators", "padding", "pooling", "protocols", "random", "rearrange", "reduction",
+           "scan", "search", "selection", "shape", "softmax", "sorting", "special", "statistics", "ternary",
+           "transcendental", "views"]
 
 derive.install()
 methods.install()

@@ -78,7 +78,7 @@ def dress(record: OpDef, function: Callable[..., Any]) -> Callable[..., Any]:
         return result if out is None else write_outs(record.name, out, result)
     call.__name__ = call.__qualname__ = function.__name__
     call.__doc__, call.__module__ = function.__doc__, function.__module__
-    call.__wrapped__ = function  # type: ignore[attr-defined] - what inspect.signature shows
+    call.__wrapped__ = function  # type: ignore[attr-defined]
     call.op = record  # type: ignore[attr-defined]
     record.public = call
     record.doc = function.__doc__ or ""
@@ -110,7 +110,7 @@ def scalar_name(kind: dtype) -> str:
 
 def spread(g: Tensor, shape: Shape, dim: Shape, keepdim: bool) -> Tensor:
     """Give the gradient of a reduction to every element that was reduced."""
-    return restore(g, shape, dim, keepdim).expand(shape)  # type: ignore[no-any-return]
+    return restore(g, shape, dim, keepdim).expand(shape)
 
 
 def restore(g: Tensor, shape: Shape, dim: Shape, keepdim: bool) -> Tensor:
@@ -133,11 +133,11 @@ def check_nonempty(op: str, shape: Shape, dim: Shape) -> None:
             raise DimensionError(f"{op}(): Expected reduction dim {each} to have non-zero size; given: {list(shape)}")
 
 
-def check_full_nonempty(op: str, input: Tensor) -> None:
+def check_full_nonempty(op: str, input: Tensor, error: type[Exception] = ArgumentError) -> None:
     """Refuse a full reduction without an identity over no elements."""
     if 0 in input._array.shape:
-        raise ArgumentError(f"{op}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
-                            f"reduction dim with the 'dim' argument; given: {list(input._array.shape)}")
+        raise error(f"{op}(): Expected reduction dim to be specified for input.numel() == 0. Specify the "
+                    f"reduction dim with the 'dim' argument; given: {list(input._array.shape)}")
 
 
 def check_floating(op: str, kind: dtype) -> dtype:

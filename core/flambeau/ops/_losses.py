@@ -25,8 +25,15 @@ def checked_reduction(op: str, reduction: Any, size_average: Any = None, reduce:
 def reduced(losses: Tensor, reduction: str) -> Tensor:
     """Element-wise losses as they are, their mean or their sum."""
     if reduction == "mean":
-        return losses.mean()  # type: ignore[no-any-return]
-    return losses.sum() if reduction == "sum" else losses  # type: ignore[no-any-return]
+        return losses.mean()
+    return losses.sum() if reduction == "sum" else losses
+
+
+def weighted(losses: Tensor, weight: Tensor, reduction: str) -> Tensor:
+    """Losses that a weight was multiplied into, reduced; their mean is over the weights."""
+    if reduction == "mean":
+        return losses.sum() / weight.expand(losses._array.shape).sum()
+    return reduced(losses, reduction)
 
 
 def warn_sizes(input: Tensor, target: Tensor) -> None:

@@ -40,7 +40,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 @composite(method=False, namespace="nn.functional")
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """Each element limited to [0, 6]."""
-    return hardtanh(input, 0.0, 6.0, inplace)
+    return hardtanh(input, 0.0, 6.0, inplace)  # type: ignore[no-any-return]
 
 
 @front(nonlinear._selu)
@@ -57,7 +57,7 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
 @rules.inplace_front(nonlinear._celu)
 def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
     """`celu` in place."""
-    return celu(input, alpha, inplace=True)
+    return celu(input, alpha, inplace=True)  # type: ignore[no-any-return]
 
 
 @front(nonlinear._celu)
@@ -84,7 +84,7 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     tensor([-0.6321,  2.0000])
     """
     _check_floating("elu", input)
-    return elu_(input, alpha) if inplace else nonlinear._elu(input, alpha, 1.0, 1.0)
+    return elu_(input, alpha) if inplace else nonlinear._elu(input, alpha, 1.0, 1.0)  # type: ignore[no-any-return]
 
 
 @rules.inplace_front(nonlinear._leaky_relu)
@@ -102,7 +102,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     tensor([-0.1000,  2.0000])
     """
     _check_floating("leaky_relu", input)
-    return leaky_relu_(input, negative_slope) if inplace else nonlinear._leaky_relu(input, negative_slope)
+    return leaky_relu_(input, negative_slope) if inplace else nonlinear._leaky_relu(input, negative_slope)  # type: ignore[no-any-return]
 
 
 @front(nonlinear._hardtanh)
@@ -136,9 +136,9 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     tensor([-0.1587,  1.9545])
     """
     if approximate == "none":
-        return nonlinear._gelu(input)
+        return nonlinear._gelu(input)  # type: ignore[no-any-return]
     if approximate == "tanh":
-        return nonlinear._gelu_tanh(input)
+        return nonlinear._gelu_tanh(input)  # type: ignore[no-any-return]
     raise ArgumentError(message("gelu", "approximate argument must be either none or tanh.", given=repr(approximate)))
 
 
@@ -168,7 +168,7 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     tensor([ 0.6931, 30.0000])
     """
     _check_floating("softplus", input)
-    return nonlinear._softplus(input, beta, threshold)
+    return nonlinear._softplus(input, beta, threshold)  # type: ignore[no-any-return]
 
 
 @front(nonlinear._softshrink)
@@ -178,19 +178,19 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     if lambd < 0:
         raise ArgumentError(message("softshrink", "lambda must be greater or equal to 0, but found to be "
                                     f"{lambd}", next_step="pass a non-negative lambd"))
-    return nonlinear._softshrink(input, lambd)
+    return nonlinear._softshrink(input, lambd)  # type: ignore[no-any-return]
 
 
 @composite(method=False, namespace="nn.functional")
 def softsign(input: Tensor) -> Tensor:
     """`x / (1 + |x|)`."""
-    return input / (input.abs() + 1)  # type: ignore[attr-defined,operator,no-any-return]
+    return input / (input.abs() + 1)
 
 
 @composite(method=False, namespace="nn.functional")
 def tanhshrink(input: Tensor) -> Tensor:
     """`x - tanh(x)`."""
-    return input - tanh(input)  # type: ignore[operator,no-any-return]
+    return input - tanh(input)  # type: ignore[no-any-return]
 
 
 @composite()
@@ -210,10 +210,10 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         if not shape or channels != count:
             raise ShapeError(message("prelu", "Mismatch of parameter numbers and input channel size. Found parameter "
                                      f"numbers = {count} and channel size = {channels}."))
-        weight = weight.reshape((count,) + (1,) * (len(shape) - 2))  # type: ignore[attr-defined]
+        weight = weight.reshape((count,) + (1,) * (len(shape) - 2))
     elif weight._array.shape and not shape:
-        weight = weight.reshape(())  # type: ignore[attr-defined]
-    return nonlinear._prelu_kernel(input, weight)
+        weight = weight.reshape(())
+    return nonlinear._prelu_kernel(input, weight)  # type: ignore[no-any-return]
 
 
 @composite(method=False, namespace="nn.functional")
@@ -242,7 +242,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     tensor([ 0., -2.])
     """
     _check_floating("hardshrink", input)
-    return nonlinear._hardshrink(input, lambd)
+    return nonlinear._hardshrink(input, lambd)  # type: ignore[no-any-return]
 
 
 __all__ = rules.public(globals())

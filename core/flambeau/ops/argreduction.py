@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau import dispatch, dtypes, shapes
-from flambeau.errors import ArgumentTypeError, DtypeError
+from flambeau.errors import ArgumentTypeError, DimensionError, DtypeError
 from flambeau.ops import _faces
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
@@ -38,10 +38,10 @@ def _shared(g: Tensor, input: Tensor, result: Tensor, dim: Shape, keepdim: bool)
 def placed(g: Tensor, indices: Tensor, shape: Shape, dim: int, keepdim: bool) -> Tensor:
     """Zeros of `shape` with the gradient at the places that were selected along `dim`."""
     if not shape:
-        return g.reshape(shape)  # type: ignore[no-any-return]
+        return g.reshape(shape)
     if not keepdim:
         g, indices = g.unsqueeze(dim), indices.unsqueeze(dim)
-    return g.new_zeros(shape).scatter(dim, indices, g)  # type: ignore[no-any-return]
+    return g.new_zeros(shape).scatter(dim, indices, g)
 
 
 def _extremum_shape(op: str, input: Tensor, dim: Shape, keepdim: bool) -> Shape:
@@ -211,7 +211,7 @@ def aminmax(input: Tensor, *, dim: Any = None, keepdim: bool = False) -> Any:
 
 def _place_shape(op: str, input: Tensor, dim: int | None, keepdim: bool) -> Shape:
     if dim is None:
-        _faces.check_full_nonempty(op, input)
+        _faces.check_full_nonempty(op, input, DimensionError)
         return (1,) * len(input._array.shape) if keepdim else ()
     dims = (dim,) if input._array.shape else ()
     _faces.check_nonempty(op, input._array.shape, dims)

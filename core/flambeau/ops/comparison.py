@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from flambeau.dispatch import alias, binary, comparison, composite, front, unary
+from flambeau.dispatch import alias, binary, comparison, composite, unary
 from flambeau.dispatch.run import wrong_type
-from flambeau.dtypes import COMPLEX, FLOAT
+from flambeau.dtypes import COMPLEX, FLOAT, get_default_dtype
 from flambeau.errors import ArgumentError, DtypeError, message
 from flambeau.ir import expr as ir
 from flambeau.ops import rules
@@ -26,7 +26,7 @@ def eq(input: Tensor, other: Any) -> Tensor:
 @binary(promote=comparison, vjp="none", expr=ir.ne)
 def ne(input: Tensor, other: Any) -> Tensor:
     """Whether elements differ."""
-    return ~(input == other)
+    return ~(input == other)  # type: ignore[no-any-return]
 
 
 @binary(promote=comparison, vjp="none", excluded=(COMPLEX,), expr=lambda x, y: x < y)
@@ -52,22 +52,7 @@ def ge(input: Tensor, other: Any) -> Tensor:
     return (input > other) | (input == other)  # type: ignore[no-any-return]
 
 
-def _tensors(core: Any, count: int) -> Any:
-    """The face of a record whose first `count` operands must be tensors when it is called by name."""
-    record, call = core.op, core
-
-    def face(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
-        if not isinstance(input, Tensor):
-            raise wrong_type(record, 0, input)
-        if count == 2 and not isinstance(other, Tensor):
-            raise wrong_type(record, 1, other)
-        return call(input, other, out=out)  # type: ignore[no-any-return]
-    face.__name__ = face.__qualname__ = record.name
-    face.__doc__, face.__module__ = record.doc, record.module
-    return front(core)(face)
-
-
-eq, ne, lt, le, gt, ge = (_tensors(each, 1) for each in (eq, ne, lt, le, gt, ge))
+eq, ne, lt, le, gt, ge = (rules.tensors(each, 1) for each in (eq, ne, lt, le, gt, ge))
 not_equal, less, less_equal = alias("not_equal", ne), alias("less", lt), alias("less_equal", le)
 greater, greater_equal = alias("greater", gt), alias("greater_equal", ge)
 
@@ -103,10 +88,10 @@ def logical_xor(input: Tensor, other: Tensor) -> Tensor:
 @unary(promote=comparison, vjp="none", expr=ir.logical_not)
 def logical_not(input: Tensor) -> Tensor:
     """Whether elements are zero."""
-    return input == 0  # type: ignore[return-value]
+    return input == 0
 
 
-logical_and, logical_or, logical_xor = (_tensors(each, 2) for each in (logical_and, logical_or, logical_xor))
+logical_and, logical_or, logical_xor = (rules.tensors(each, 2) for each in (logical_and, logical_or, logical_xor))
 
 
 # ---------------------------------------------------------------------------------------------- kinds of numbers
@@ -118,33 +103,33 @@ def isnan(input: Tensor) -> Tensor:
     >>> torch.isnan(torch.tensor([float("nan"), 1.]))
     tensor([ True, False])
     """
-    return input != input  # type: ignore[return-value]
+    return input != input
 
 
 @unary(promote=comparison, vjp="none", inplace=False, expr=lambda x: ir.isinf(x))
 def isinf(input: Tensor) -> Tensor:
     """Whether elements are infinite."""
     if input._kind.dtype.is_complex:
-        return isinf(input.real) | isinf(input.imag)  # type: ignore[attr-defined,no-any-return]
-    return input.abs() == float("inf")  # type: ignore[attr-defined,no-any-return]
+        return isinf(input.real) | isinf(input.imag)  # type: ignore[no-any-return]
+    return input.abs() == float("inf")
 
 
 @unary(promote=comparison, vjp="none", inplace=False, expr=lambda x: ir.eq(x - x, 0))
 def isfinite(input: Tensor) -> Tensor:
     """Whether elements are neither infinite nor nan."""
-    return (input - input) == 0 if input._kind.dtype.category >= FLOAT else input == input  # type: ignore[return-value]
+    return (input - input) == 0 if input._kind.dtype.category >= FLOAT else input == input
 
 
 @unary(promote=comparison, vjp="none", inplace=False, excluded=(COMPLEX,), expr=lambda x: ir.eq(x, float("inf")))
 def isposinf(input: Tensor) -> Tensor:
     """Whether elements are positive infinity."""
-    return input == float("inf")  # type: ignore[return-value]
+    return input == float("inf")
 
 
 @unary(promote=comparison, vjp="none", inplace=False, excluded=(COMPLEX,), expr=lambda x: ir.eq(x, float("-inf")))
 def isneginf(input: Tensor) -> Tensor:
     """Whether elements are negative infinity."""
-    return input == float("-inf")  # type: ignore[return-value]
+    return input == float("-inf")
 
 
 @unary(promote=comparison, vjp="none", inplace=False, excluded=(COMPLEX,), expr=ir.signbit)
@@ -156,8 +141,8 @@ def signbit(input: Tensor) -> Tensor:
 def isreal(input: Tensor) -> Tensor:
     """Whether elements have no imaginary part."""
     if input._kind.dtype.is_complex:
-        return input.imag == 0  # type: ignore[attr-defined,no-any-return]
-    return input == input  if input._kind.dtype.category < FLOAT else isnan(input) | (input == input)  # type: ignore
+        return input.imag == 0
+    return input == input  if input._kind.dtype.category < FLOAT else isnan(input) | (input == input)
 
 
 @composite()
@@ -170,7 +155,7 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8
     """
     for position, each in enumerate((input, other)):
         if not isinstance(each, Tensor):
-            raise wrong_type(isclose.op, position, each)  # type: ignore[attr-defined]
+            raise wrong_type(isclose.op, position, each)
     if input._kind.dtype is not other._kind.dtype:
         raise DtypeError(message("isclose", f"{input._kind.dtype} did not match {other._kind.dtype}",
                                  next_step="convert one of them"))
@@ -179,14 +164,14 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8
                                     given=f"rtol={rtol}, atol={atol}"))
     close = input == other
     if equal_nan and input._kind.dtype.category >= FLOAT:
-        close = close | ((input != input) & (other != other))  # type: ignore[operator]
+        close = close | ((input != input) & (other != other))
     if rtol == 0 and atol == 0:
-        return close  # type: ignore[return-value]
+        return close
     if input._kind.dtype.category < FLOAT:
-        input, other = input.to(rules.dtypes.get_default_dtype()), other.to(rules.dtypes.get_default_dtype())
-    distance = (input - other).abs()  # type: ignore[operator]
-    allowed = atol + (rtol * other).abs()  # type: ignore[operator]
-    return close | (isfinite(distance) & (distance <= allowed))  # type: ignore[operator,no-any-return]
+        input, other = input.to(get_default_dtype()), other.to(get_default_dtype())
+    distance = (input - other).abs()
+    allowed = atol + (rtol * other).abs()
+    return close | (isfinite(distance) & (distance <= allowed))  # type: ignore[no-any-return]
 
 
 __all__ = rules.public(globals())

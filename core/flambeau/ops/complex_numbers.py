@@ -16,7 +16,7 @@ from flambeau.tensor import Tensor, attach
 @unary(vjp={"input": lambda g: rules.conj(g)}, grad_name="ConjBackward0")
 def conj_physical(input: Tensor) -> Tensor:
     """The complex conjugate, as new memory."""
-    return complex(input.real, -input.imag) if input._kind.dtype.is_complex else input.clone()  # type: ignore
+    return complex(input.real, -input.imag) if input._kind.dtype.is_complex else input.clone()
 
 
 @composite()
@@ -63,7 +63,7 @@ def _angle_rule(common: dtype) -> tuple[dtype, dtype]:
 def _angle_slope(g: Tensor, input: Tensor) -> Tensor:
     if not input._kind.dtype.is_complex:
         return rules.zeros(g)
-    squared = (input * rules.conj(input)).real  # type: ignore[operator]
+    squared = (input * rules.conj(input)).real
     return (input * 1j * (g / squared)).masked_fill(squared == 0, 0)  # type: ignore
 
 
@@ -76,8 +76,8 @@ def angle(input: Tensor) -> Tensor:
     tensor([1.5708, 3.1416])
     """
     if input._kind.dtype.is_complex:
-        return atan2(input.imag, input.real)  # type: ignore[attr-defined]
-    return atan2((input * 0).abs(), input)  # type: ignore[operator]
+        return atan2(input.imag, input.real)  # type: ignore[no-any-return]
+    return atan2((input * 0).abs(), input)  # type: ignore[no-any-return]
 
 
 @binary(promote=rules.to_complex, excluded=rules.FLOATS_ONLY, method=False, inplace=False,
@@ -106,14 +106,14 @@ def complex(real: Tensor, imag: Tensor) -> Tensor:
     tensor([1.+2.j])
     """
     _check_parts("complex", real, imag)
-    return _complex(real, imag)
+    return _complex(real, imag)  # type: ignore[no-any-return]
 
 
 @composite(out=True, method=False)
 def polar(abs: Tensor, angle: Tensor) -> Tensor:
     """A complex tensor from absolute values and angles in radians, which have one dtype."""
     _check_parts("polar", abs, angle)
-    return _complex(abs * angle.cos(), abs * angle.sin())  # type: ignore[operator,attr-defined]
+    return _complex(abs * angle.cos(), abs * angle.sin())  # type: ignore[no-any-return]
 
 
 __all__ = rules.public(globals())

@@ -10,7 +10,8 @@ from flambeau import dtypes, shapes
 from flambeau.discovery import Kind
 from flambeau.dispatch import composite, front
 from flambeau.dtypes import FLOAT, INTEGER
-from flambeau.errors import ArgumentError, ArgumentTypeError, message
+from flambeau.errors import ArgumentError, ArgumentTypeError, ArgumentValueError, message
+from flambeau.finfo import finfo
 from flambeau.ops.construct import as_tensor, asarray, attach_new, from_dlpack, from_numpy, frombuffer, tensor
 from flambeau.ops.factory import ACTIVE, as_size, empty_array, factory, factory_kind, finish
 from flambeau.shapes import Shape
@@ -138,6 +139,30 @@ def empty_strided(size: Any, stride: Any, *, dtype: Any = None, layout: Any = No
     return finish(make(kind.backend.as_strided(flat, shape, strides, 0), kind), None, requires_grad, layout)
 
 
+@composite(method=False)
+def empty_permuted(size: Any, physical_layout: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
+                   requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
+    """A tensor of this shape with any values, its dimensions in memory in the order given, the slowest first.
+
+    >>> import flambeau as torch
+    >>> torch.empty_permuted((2, 3, 5), (0, 2, 1)).stride()
+    (15, 1, 3)
+    """
+    shape, order = as_size((size,), None, "empty_permuted"), shapes.as_shape((physical_layout,), "empty_permuted")
+    if len(shape) != len(order):
+        raise ArgumentError(message("empty_permuted", "Number of dimensions in size does not match the length of the "
+                                    "physical_layout", given=f"{list(shape)} and {list(order)}"))
+    if any(not 0 <= dim < len(shape) for dim in order):
+        raise ArgumentError(message("empty_permuted", "Dimension out of range", given=f"physical_layout {list(order)}",
+                                    allowed=f"0 to {len(shape) - 1}"))
+    if len(set(order)) != len(order):
+        raise ArgumentError(message("empty_permuted", "Duplicate dim not allowed", given=f"{list(order)}"))
+    strides = [0] * len(shape)
+    for dim, step in zip(order, shapes.contiguous_strides(tuple([shape[each] for each in order])), strict=True):
+        strides[dim] = step
+    return empty_strided(shape, strides, dtype=dtype, layout=layout, device=device, requires_grad=requires_grad)
+
+
 def kind_like(input: Tensor, dtype: Any, device: Any) -> Kind:
     """The kind of a tensor like `input`, with another dtype or device where given."""
     if not isinstance(input, Tensor):
@@ -248,8 +273,8 @@ def _storable(value: Any, kind: Kind, op: str) -> Any:
             raise ArgumentError(_overflow(op, dtype, value))
         return value % (1 << bits) if not dtype.is_signed else value
     if dtype.category == FLOAT and dtype is not dtypes.float64 and isinstance(value, (int, float)):
-        from flambeau.finfo import finfo
-        if not dtype.storage_only and abs(value) > finfo(dtype).max and abs(value) != math.inf:
+        beyond = abs(value) > 240 and not dtype.storage_only  # 240: what the narrowest float dtype holds
+        if beyond and abs(value) > finfo(dtype).max and abs(value) != math.inf:
             raise ArgumentError(_overflow(op, dtype, value))
         return float(value)
     return bool(value) if dtype is dtypes.bool_ else value
@@ -293,8 +318,11 @@ def arange(*bounds: Any, start: Any = None, end: Any = None, step: Any = None, o
         raise ArgumentTypeError("arange(): missing required argument 'end'")
     if out is not None and dtype is None:
         dtype = out._kind.dtype
-    whole = all(isinstance(each, int) for each in (first, last, stride))
+    whole = isinstance(first, int) and isinstance(last, int) and isinstance(stride, int)
     kind = factory_kind(dtype, device, dtypes.int64 if whole else None)
+    if kind.dtype.category == INTEGER and stride != 0 and int(stride) == 0:
+        raise ArgumentValueError(message("arange", "step must be nonzero", given=f"step={stride}, which is 0 as "
+                                         f"{kind.dtype}", next_step="pass a floating dtype"))
     result = _arange(first, stride, _count(first, last, stride), kind)
     if requires_grad or out is not None or layout is not None:
         return finish(result, out, requires_grad, layout, "arange")
@@ -405,6 +433,7 @@ for _name, _maker in (("new_zeros", zeros), ("new_ones", ones), ("new_empty", em
                       ("new_empty_strided", empty_strided)):
     attach_new(_name, _maker)
 
-__all__ = ["arange", "as_tensor", "asarray", "empty", "empty_like", "empty_strided", "eye", "factory_kind",
-           "from_dlpack", "from_numpy", "frombuffer", "full", "full_like", "linspace", "logspace", "ones", "ones_like",
-           "range", "scalar_tensor", "tensor", "zeros", "zeros_like"]
+__all__ = [  # what other modules import from here; `construct` is part of this family
+    "arange", "as_tensor", "asarray", "empty", "empty_like", "empty_permuted", "empty_strided", "eye", "factory_kind",
+    "from_dlpack", "from_numpy", "frombuffer", "full", "full_like", "linspace", "logspace", "ones", "ones_like",
+    "range", "scalar_tensor", "tensor", "zeros", "zeros_like"]

@@ -186,6 +186,3 @@ def _inplace(name: str, call: Any) -> Any:
 
 dropout_ = _inplace("dropout_", dropout)
 alpha_dropout_ = _inplace("alpha_dropout_", alpha_dropout)
-
-__all__ = ["alpha_dropout", "alpha_dropout_", "dropout", "dropout1d", "dropout2d", "dropout3d", "dropout_",
-           "feature_alpha_dropout", "feature_dropout"]

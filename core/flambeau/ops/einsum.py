@@ -136,13 +136,14 @@ def _pair(one: tuple[str, Tensor], two: tuple[str, Tensor], keep: set[str]) -> t
 
 def _path(terms: list[str], result: str, tensors: list[Tensor]) -> list[tuple[int, ...]]:
     if len(terms) > 2 and importlib.util.find_spec("opt_einsum") is not None:
-        import opt_einsum
+        import opt_einsum  # type: ignore[import-untyped]
         path: list[tuple[int, ...]] = opt_einsum.contract_path(
             ",".join(terms) + "->" + result, *[each._array.shape for each in tensors], shapes=True)[0]
         if all(len(each) == 2 for each in path):
             return path
     count = len(terms)   # the first two, then the product (which comes last) with the next
-    return [(0, 1)] + [(0, last) for last in range(count - 2, 0, -1)] if count > 1 else []
+    steps: list[tuple[int, ...]] = [(0, last) for last in range(count - 2, 0, -1)]
+    return [(0, 1), *steps] if count > 1 else []
 
 
 @dispatch.composite(method=False)
@@ -173,7 +174,7 @@ def einsum(equation: Any, *operands: Any) -> Tensor:
         made = _pair(first, second, keep)
         pairs.append(made)   # where opt_einsum's paths, too, expect it
     term, tensor = _sum_out(*pairs[0], set(result))
-    return tensor.permute([term.index(each) for each in result])  # type: ignore[no-any-return]
+    return tensor.permute([term.index(each) for each in result])
 
 
 __all__ = [name for name, value in list(globals().items())

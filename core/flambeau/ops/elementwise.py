@@ -10,6 +10,7 @@ from typing import Any
 
 from flambeau import dtypes
 from flambeau.dispatch import alias, binary, composite, front, int_to_float, to_real, unary
+from flambeau.dispatch.run import wrong_type
 from flambeau.dtypes import COMPLEX
 from flambeau.errors import ArgumentError, DtypeError, message
 from flambeau.ir import expr as ir
@@ -52,8 +53,8 @@ def add(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) ->
     tensor([ 6., 12.])
     """
     if alpha == 1 and alpha.__class__ is not bool:
-        return _add(input, other, out=out)
-    return _add(input, _scaled("add", input, other, alpha), out=out)
+        return _add(input, other, out=out)  # type: ignore[no-any-return]
+    return _add(input, _scaled("add", input, other, alpha), out=out)  # type: ignore[no-any-return]
 
 
 _add_inplace = rules.inplace(_add)
@@ -62,7 +63,7 @@ _add_inplace = rules.inplace(_add)
 @rules.inplace_front(_add)
 def add_(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """Add `alpha * other` in place."""
-    return _add_inplace(input, other if alpha == 1 else _scaled("add_", input, other, alpha))
+    return _add_inplace(input, other if alpha == 1 else _scaled("add_", input, other, alpha))  # type: ignore[no-any-return]
 
 
 @binary(vjp={"input": lambda g: g, "other": lambda g: -g}, promote=_SUB_BOOL, expr=lambda x, y: x - y)
@@ -80,7 +81,7 @@ def sub(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) ->
     >>> torch.sub(torch.tensor([1, 2]), 1)
     tensor([0, 1])
     """
-    return _sub(input, other if alpha == 1 else _scaled("sub", input, other, alpha), out=out)
+    return _sub(input, other if alpha == 1 else _scaled("sub", input, other, alpha), out=out)  # type: ignore[no-any-return]
 
 
 _sub_inplace = rules.inplace(_sub)
@@ -89,7 +90,7 @@ _sub_inplace = rules.inplace(_sub)
 @rules.inplace_front(_sub)
 def sub_(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """Subtract `alpha * other` in place."""
-    return _sub_inplace(input, other if alpha == 1 else _scaled("sub_", input, other, alpha))
+    return _sub_inplace(input, other if alpha == 1 else _scaled("sub_", input, other, alpha))  # type: ignore[no-any-return]
 
 
 subtract = alias("subtract", sub)
@@ -110,7 +111,9 @@ def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     >>> torch.rsub(torch.tensor([1, 2]), 5)
     tensor([4, 3])
     """
-    return _rsub(input if alpha == 1 else _scaled("rsub", other, input, alpha), other)
+    if not isinstance(input, Tensor):
+        raise wrong_type(_rsub.op, 0, input)
+    return _rsub(input if alpha == 1 else _scaled("rsub", other, input, alpha), other)  # type: ignore[no-any-return]
 
 
 @unary(promote=_NEG_BOOL, vjp={"input": lambda g: -g}, expr=lambda x: -x)
@@ -131,7 +134,8 @@ negative = alias("negative", neg)
 def positive(input: Tensor) -> Tensor:
     """The tensor itself. Not defined for bool tensors, as in PyTorch."""
     if input._kind.dtype.category == dtypes.BOOL:
-        raise ArgumentError("The `+` operator, on a bool tensor is not supported; convert it, for example x.to(torch.int64)")
+        raise ArgumentError("The `+` operator, on a bool tensor is not supported; convert it, "
+                            "for example x.to(torch.int64)")
     return input
 
 
@@ -171,7 +175,7 @@ def floor_divide(input: Tensor, other: Any) -> Tensor:
         namespace="internal", grad_name="DivBackward2", expr=lambda x, y: x // y)
 def _div_floor(input: Tensor, other: Any) -> Tensor:
     """The quotient rounded down."""
-    return floor_divide(input, other)
+    return floor_divide(input, other)  # type: ignore[no-any-return]
 
 
 @binary(vjp={"input": rules.zeros, "other": rules.zeros}, excluded=(*rules.NOT_BOOL, COMPLEX), method=False,
@@ -179,7 +183,7 @@ def _div_floor(input: Tensor, other: Any) -> Tensor:
 def _trunc_divide(input: Tensor, other: Any) -> Tensor:
     """The quotient rounded towards zero."""
     down = floor_divide(input, other)
-    return down + ((down < 0) & (down * other != input))
+    return down + ((down < 0) & (down * other != input))  # type: ignore[no-any-return]
 
 
 def _rounding(op: str, mode: str | None) -> Any:
@@ -187,7 +191,8 @@ def _rounding(op: str, mode: str | None) -> Any:
         return _div_floor
     if mode == "trunc":
         return _trunc_divide
-    raise ArgumentError(message(op, f"expected rounding_mode to be one of None, 'trunc', or 'floor' but found {mode!r}"))
+    raise ArgumentError(message(op, "expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
+                                f"{mode!r}"))
 
 
 @front(_div)
@@ -201,7 +206,7 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Tensor
     (tensor([ 3.5000, -3.5000]), tensor([ 3, -3]))
     """
     if rounding_mode is None:
-        return _div(input, other, out=out)
+        return _div(input, other, out=out)  # type: ignore[no-any-return]
     if rounding_mode == "trunc" and rules.common_of(input, other).is_floating_point:
         return _div(input, other).trunc() if out is None else _div(input, other).trunc(out=out)  # type: ignore
     return _rounding("div", rounding_mode)(input, other, out=out)  # type: ignore[no-any-return]
@@ -213,6 +218,8 @@ _div_inplace = rules.inplace(_div)
 @rules.inplace_front(_div)
 def div_(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     """Divide in place."""
+    if rounding_mode == "trunc" and input._kind.dtype.is_floating_point:
+        return _div_inplace(input, other).trunc_()  # type: ignore[no-any-return]
     chosen = _div_inplace if rounding_mode is None else rules.inplace(_rounding("div_", rounding_mode))
     return chosen(input, other)  # type: ignore[no-any-return]
 
@@ -231,7 +238,7 @@ def remainder(input: Tensor, other: Any) -> Tensor:
     >>> torch.remainder(torch.tensor([-3., 3.]), 2)
     tensor([1., 1.])
     """
-    rest = fmod(input, other)
+    rest = fmod.op.call(input, other)  # type: ignore[attr-defined]
     return rest + other * ((rest != 0) & ((rest < 0) ^ (other < 0)))  # type: ignore[no-any-return]
 
 
@@ -275,7 +282,7 @@ def _pow_exponent(g: Tensor, input: Any, exponent: Any, result: Tensor) -> Tenso
     """The gradient of the exponent: 0 where the base is 0 and the exponent is not negative."""
     if not isinstance(input, Tensor):
         if input == 0:
-            return (g * rules.conj(result * float("-inf"))).masked_fill(exponent >= 0, 0)
+            return (g * rules.conj(result * float("-inf"))).masked_fill(exponent >= 0, 0)  # type: ignore[no-any-return]
         import cmath
         logarithm = cmath.log(input)
         factor = logarithm if result._kind.dtype.is_complex else logarithm.real if input > 0 else float("nan")
@@ -290,7 +297,7 @@ def _pow_name(node: Any) -> str:
     return rules.by_operand(0, "PowBackward2", named)(node) if node.edges[0] is None else named
 
 
-@binary(promote=rules.refusing_bool("pow: not implemented for 'Bool'; convert a tensor first, for example to torch.int64"),
+@binary(promote=rules.refusing_bool("pow: not implemented for 'Bool'; convert a tensor first, for example x.long()"),
         grad_name=_pow_name, expr=lambda x, y: x ** y, domain=(0.1, 3),
         vjp={"input": _pow_base, "exponent": _pow_exponent})
 def _pow(input: Any, exponent: Any) -> Tensor:
@@ -308,7 +315,7 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
     >>> torch.pow(torch.tensor([1., 2., 3.]), 2), torch.pow(2, torch.tensor([1, 2, 3]))
     (tensor([1., 4., 9.]), tensor([2, 4, 8]))
     """
-    return _pow(input, exponent, out=out)
+    return _pow(input, exponent, out=out)  # type: ignore[no-any-return]
 
 
 def _double(value: Any, wide: Any) -> Any:
@@ -324,7 +331,17 @@ def float_power(input: Any, exponent: Any) -> Tensor:
     tensor([0.5000, 0.3333], dtype=torch.float64)
     """
     wide = dtypes.complex128 if rules.common_of(input, exponent).is_complex else dtypes.float64
-    return pow(_double(input, wide), _double(exponent, wide))
+    return pow(_double(input, wide), _double(exponent, wide))  # type: ignore[no-any-return]
+
+
+@rules.inplace_front(float_power)
+def float_power_(input: Tensor, exponent: Any) -> Tensor:
+    """`float_power` in place, for tensors of the dtype that it is computed in."""
+    result = float_power(input, exponent)
+    if result._kind is not input._kind:
+        raise DtypeError(message("float_power_", f"the base has dtype {input._kind.dtype} but the operation's result "
+                                 f"requires dtype {result._kind.dtype}", next_step="use float_power()"))
+    return input.copy_(result)
 
 
 @unary(promote=rules.integers_to_int64, vjp={"input": lambda g, input: g * rules.conj(input) * 2},
@@ -407,9 +424,9 @@ def sign(input: Tensor) -> Tensor:
 def sgn(input: Tensor) -> Tensor:
     """Each element divided by its absolute value, 0 for 0; `sign` for complex tensors too."""
     if not input._kind.dtype.is_complex:
-        return sign(input)
+        return sign(input)  # type: ignore[no-any-return]
     size = input.abs()
-    return (input / size).masked_fill(size == 0, 0)  # type: ignore[no-any-return]
+    return (input / size).masked_fill(size == 0, 0)
 
 
 # ---------------------------------------------------------------------------------------------- larger and smaller
@@ -428,7 +445,7 @@ def maximum(input: Tensor, other: Tensor) -> Tensor:
     >>> torch.maximum(torch.tensor([1, 5]), torch.tensor([3, 2]))
     tensor([3, 5])
     """
-    return where((input > other) | (input != input), input, other)
+    return where((input > other) | (input != input), input, other)  # type: ignore[no-any-return]
 
 
 @binary(excluded=(COMPLEX,), expr=ir.minimum,
@@ -441,7 +458,7 @@ def minimum(input: Tensor, other: Tensor) -> Tensor:
     >>> torch.minimum(torch.tensor([1, 5]), torch.tensor([3, 2]))
     tensor([1, 2])
     """
-    return where((input < other) | (input != input), input, other)
+    return where((input < other) | (input != input), input, other)  # type: ignore[no-any-return]
 
 
 def _fmax_expr(x: Any, y: Any) -> Any:
@@ -482,6 +499,11 @@ def lcm(input: Tensor, other: Tensor) -> Tensor:
     """The least common multiple of integers; 0 where one of them is 0."""
     divisor = gcd(input, other)
     return abs(floor_divide(input, divisor.masked_fill(divisor == 0, 1)) * other)  # type: ignore
+
+
+maximum, minimum, fmax, fmin, gcd, lcm = (
+    rules.tensors(each, 2) for each in (maximum, minimum, fmax, fmin, gcd, lcm))
+fmod = rules.tensors(fmod, 1)
 
 
 def result_type(tensor1: Any, tensor2: Any) -> dtypes.dtype:

@@ -39,7 +39,8 @@ def _check(op: str, matrix: Any, square: bool = True) -> Tensor:
     if len(shape) < 2:
         raise ShapeError(f"{op}: The input tensor A must have at least 2 dimensions; given: {len(shape)}")
     if square and shape[-1] != shape[-2]:
-        raise ShapeError(f"{op}: A must be batches of square matrices, but they are {shape[-2]} by {shape[-1]} matrices")
+        raise ShapeError(f"{op}: A must be batches of square matrices, but they are {shape[-2]} by {shape[-1]} "
+                         "matrices")
     if not tensor._kind.differentiable:
         raise DtypeError(f"{op}: Expected a floating point or complex tensor as input. Got "
                          f"{_faces.scalar_name(tensor._kind.dtype)}; convert it")
@@ -58,24 +59,24 @@ def _samples(make: Any) -> Any:
 
 
 # ---------------------------------------------------------------------------------------------- systems, inverses
-def _solve_shape(A: Tensor, B: Tensor) -> Shape:  # noqa: N803 - PyTorch's names
+def _solve_shape(A: Tensor, B: Tensor) -> Shape:
     raise LinAlgError("linalg.solve: The solver failed because the input matrix is singular, or the shapes do not fit; "
                       f"given: {list(A.shape)} and {list(B.shape)}")
 
 
-def _solve_matrix_gradient(g: Tensor, A: Tensor, result: Tensor) -> Tensor:  # noqa: N803
+def _solve_matrix_gradient(g: Tensor, A: Tensor, result: Tensor) -> Tensor:
     return -_linalg_solve(_adjoint(A), g).matmul(_adjoint(result))  # type: ignore[no-any-return]
 
 
 @dispatch.primitive(namespace="linalg", method=False, grad_name="LinalgSolveExBackward0", vjp={
     "A": _solve_matrix_gradient, "B": lambda g, A: _linalg_solve(_adjoint(A), g)})
-def _linalg_solve(A: Tensor, B: Tensor) -> Shape:  # noqa: N803
+def _linalg_solve(A: Tensor, B: Tensor) -> Shape:
     """X with A @ X = B, for matrices B."""
     return _solve_shape(A, B)
 
 
 @dispatch.front(_linalg_solve, out=True)
-def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:  # noqa: N803
+def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
     """X with A @ X = B (X @ A = B if not `left`); B holds matrices, or vectors. RuntimeError for a singular A.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.solve.html
@@ -100,19 +101,19 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:  # noqa: N803
     return _linalg_solve(A, B.unsqueeze(-1)).squeeze(-1) if vector else _linalg_solve(A, B)  # type: ignore[no-any-return]
 
 
-def _identity_like(A: Tensor) -> Tensor:  # noqa: N803
-    return A.detach().new_ones(A._array.shape[-1]).diag_embed()  # type: ignore[no-any-return]
+def _identity_like(A: Tensor) -> Tensor:
+    return A.detach().new_ones(A._array.shape[-1]).diag_embed()
 
 
 @dispatch.operator(namespace="linalg", method=False, samples=_samples, grad_name="LinalgInvExBackward0", vjp={
     "A": lambda g, result: -_adjoint(result).matmul(g).matmul(_adjoint(result))})
-def _linalg_inv(A: Tensor) -> Tensor:  # noqa: N803
+def _linalg_inv(A: Tensor) -> Tensor:
     """The inverses of matrices."""
     return _linalg_solve(A, _identity_like(A).expand(A._array.shape))  # type: ignore[no-any-return]
 
 
 @dispatch.front(_linalg_inv, out=True)
-def inv(A: Tensor) -> Tensor:  # noqa: N803
+def inv(A: Tensor) -> Tensor:
     """The inverses of square matrices. RuntimeError for a singular one.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.inv.html
@@ -131,11 +132,11 @@ def inverse(input: Tensor) -> Tensor:
     return inv(input)  # type: ignore[no-any-return]
 
 
-def _inverse_adjoint(A: Tensor) -> Tensor:  # noqa: N803
+def _inverse_adjoint(A: Tensor) -> Tensor:
     return _linalg_inv(_adjoint(A))  # type: ignore[no-any-return]
 
 
-def _slogdet_gradient(g: Any, A: Tensor) -> Any:  # noqa: N803
+def _slogdet_gradient(g: Any, A: Tensor) -> Any:
     if A._kind.dtype.is_complex:
         raise ArgumentError("linalg.slogdet: the derivative for complex matrices is not implemented; use linalg.det")
     return None if g[1] is None else g[1].unsqueeze(-1).unsqueeze(-1) * _inverse_adjoint(A)
@@ -143,13 +144,13 @@ def _slogdet_gradient(g: Any, A: Tensor) -> Any:  # noqa: N803
 
 @dispatch.primitive(namespace="linalg", method=False, outputs=("sign", "logabsdet"), samples=_samples, vjp={
     "A": _slogdet_gradient})
-def _linalg_slogdet(A: Tensor) -> Shape:  # noqa: N803
+def _linalg_slogdet(A: Tensor) -> Shape:
     """The sign and the logarithm of the absolute value of determinants."""
     return A.shape
 
 
 @dispatch.front(_linalg_slogdet, out=True)
-def slogdet(A: Tensor) -> Any:  # noqa: N803
+def slogdet(A: Tensor) -> Any:
     """The sign and the logarithm of the absolute value of the determinant, as a named tuple (sign, logabsdet).
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.slogdet.html
@@ -163,14 +164,14 @@ def slogdet(A: Tensor) -> Any:  # noqa: N803
 
 @dispatch.operator(namespace="linalg", method=False, samples=_samples, vjp={
     "A": lambda g, A, result: (g * _conj(result)).unsqueeze(-1).unsqueeze(-1) * _inverse_adjoint(A)})
-def _linalg_det(A: Tensor) -> Tensor:  # noqa: N803
+def _linalg_det(A: Tensor) -> Tensor:
     """Determinants. The gradient needs the inverse: it is not defined here for singular matrices."""
     sign, logarithm = _linalg_slogdet(A)
     return sign * logarithm.exp()  # type: ignore[no-any-return]
 
 
 @dispatch.front(_linalg_det, out=True)
-def linalg_det(A: Tensor) -> Tensor:  # noqa: N803
+def linalg_det(A: Tensor) -> Tensor:
     """The determinants of square matrices.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.det.html
@@ -205,7 +206,7 @@ def logdet(input: Tensor) -> Tensor:
 # ---------------------------------------------------------------------------------------------- factors
 def _half_lower(x: Tensor) -> Tensor:
     """The lower triangle with half the diagonal."""
-    return x.tril() - 0.5 * x.diagonal(0, -2, -1).diag_embed()  # type: ignore[no-any-return]
+    return x.tril() - 0.5 * x.diagonal(0, -2, -1).diag_embed()
 
 
 def _cholesky_gradient(g: Tensor, result: Tensor) -> Tensor:
@@ -214,20 +215,20 @@ def _cholesky_gradient(g: Tensor, result: Tensor) -> Tensor:
     return 0.5 * (inner + _adjoint(inner))  # type: ignore[no-any-return]
 
 
-def _cholesky_shape(A: Tensor) -> Shape:  # noqa: N803
+def _cholesky_shape(A: Tensor) -> Shape:
     raise LinAlgError("linalg.cholesky: The factorization could not be completed because the input is not "
                       "positive-definite")
 
 
 @dispatch.primitive(namespace="linalg", method=False, grad_name="LinalgCholeskyExBackward0", vjp={
     "A": _cholesky_gradient})
-def _linalg_cholesky(A: Tensor) -> Shape:  # noqa: N803
+def _linalg_cholesky(A: Tensor) -> Shape:
     """Lower triangular L with A = L @ L^H."""
     return _cholesky_shape(A)
 
 
 @dispatch.front(_linalg_cholesky, out=True)
-def linalg_cholesky(A: Tensor, *, upper: bool = False) -> Tensor:  # noqa: N803
+def linalg_cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     """The triangular factor L of A = L @ L^H (`upper`: of A = U^H @ U). RuntimeError unless A is positive definite.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.cholesky.html
@@ -238,7 +239,7 @@ def linalg_cholesky(A: Tensor, *, upper: bool = False) -> Tensor:  # noqa: N803
             [0., 3.]])
     """
     factor = _linalg_cholesky(_check("linalg.cholesky", A))
-    return _adjoint(factor) if upper else factor  # type: ignore[no-any-return]
+    return _adjoint(factor) if upper else factor
 
 
 @dispatch.composite(out=True)
@@ -248,13 +249,13 @@ def cholesky(input: Tensor, upper: bool = False) -> Tensor:
 
 
 @dispatch.primitive(namespace="linalg", method=False, outputs=("Q", "R"), vjp=None)
-def _linalg_qr(A: Tensor, mode: str) -> Shape:  # noqa: N803
+def _linalg_qr(A: Tensor, mode: str) -> Shape:
     """Orthonormal Q and triangular R with A = Q @ R."""
     return A.shape
 
 
 @dispatch.front(_linalg_qr, out=True)
-def linalg_qr(A: Tensor, mode: str = "reduced") -> Any:  # noqa: N803
+def linalg_qr(A: Tensor, mode: str = "reduced") -> Any:
     """Q with orthonormal columns and upper triangular R with A = Q @ R, as a named tuple; not differentiable yet.
 
     `mode` is "reduced", "complete" or "r" (Q is then empty).
@@ -272,21 +273,21 @@ def linalg_qr(A: Tensor, mode: str = "reduced") -> Any:  # noqa: N803
     return _QR(*_linalg_qr(_check("linalg.qr", A, False), mode))
 
 
-def _svd_gradient(g: Any, U: Tensor, S: Tensor, Vh: Tensor) -> Tensor:  # noqa: N803
+def _svd_gradient(g: Any, U: Tensor, S: Tensor, Vh: Tensor) -> Tensor:
     if g[0] is not None or g[2] is not None:
         raise ArgumentError("linalg.svd: the derivative through U and Vh is not implemented; that through S is")
     k = S._array.shape[-1]
-    return U.narrow(-1, 0, k).matmul(g[1].unsqueeze(-1) * Vh.narrow(-2, 0, k))  # type: ignore[no-any-return]
+    return U.narrow(-1, 0, k).matmul(g[1].unsqueeze(-1) * Vh.narrow(-2, 0, k))
 
 
 @dispatch.primitive(namespace="linalg", method=False, outputs=("U", "S", "Vh"), vjp={"A": _svd_gradient})
-def _linalg_svd(A: Tensor, full_matrices: bool) -> Shape:  # noqa: N803
+def _linalg_svd(A: Tensor, full_matrices: bool) -> Shape:
     """U, S, Vh with A = U @ diag(S) @ Vh."""
     return A.shape
 
 
 @dispatch.front(_linalg_svd, out=True)
-def linalg_svd(A: Tensor, full_matrices: bool = True, *, driver: Any = None) -> Any:  # noqa: N803
+def linalg_svd(A: Tensor, full_matrices: bool = True, *, driver: Any = None) -> Any:
     """The singular value decomposition A = U @ diag(S) @ Vh, as a named tuple; differentiable through S.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.svd.html
@@ -299,7 +300,7 @@ def linalg_svd(A: Tensor, full_matrices: bool = True, *, driver: Any = None) -> 
 
 
 @dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_svdvals")
-def svdvals(A: Tensor, *, driver: Any = None) -> Tensor:  # noqa: N803
+def svdvals(A: Tensor, *, driver: Any = None) -> Tensor:
     """The singular values, largest first.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.svdvals.html
@@ -320,18 +321,18 @@ def _eigh_gradient(g: Any, eigenvalues: Tensor, eigenvectors: Tensor) -> Tensor:
         rotation = _adjoint(eigenvectors).matmul(g[1]) / gaps.masked_fill(mask, 1)
         rotation = rotation.masked_fill(mask, 0)
         inner = rotation if inner is None else inner + rotation
-    return eigenvectors.matmul(inner).matmul(_adjoint(eigenvectors))  # type: ignore[no-any-return,arg-type]
+    return eigenvectors.matmul(inner).matmul(_adjoint(eigenvectors))
 
 
 @dispatch.primitive(namespace="linalg", method=False, outputs=("eigenvalues", "eigenvectors"), vjp={
     "A": _eigh_gradient})
-def _linalg_eigh(A: Tensor, UPLO: str) -> Shape:  # noqa: N803
+def _linalg_eigh(A: Tensor, UPLO: str) -> Shape:
     """Eigenvalues, smallest first, and eigenvectors of symmetric or Hermitian matrices."""
     return A.shape
 
 
 @dispatch.front(_linalg_eigh, out=True)
-def eigh(A: Tensor, UPLO: str = "L") -> Any:  # noqa: N803
+def eigh(A: Tensor, UPLO: str = "L") -> Any:
     """Eigenvalues and eigenvectors of symmetric (Hermitian) matrices, of which one triangle is read.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.eigh.html
@@ -346,14 +347,14 @@ def eigh(A: Tensor, UPLO: str = "L") -> Any:  # noqa: N803
 
 
 @dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_eigvalsh")
-def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:  # noqa: N803
+def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     """The eigenvalues of symmetric (Hermitian) matrices, smallest first."""
     return eigh(A, UPLO)[0]  # type: ignore[no-any-return]
 
 
 # ---------------------------------------------------------------------------------------------- made of them
 @dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_matrix_power")
-def matrix_power(A: Tensor, n: int) -> Tensor:  # noqa: N803
+def matrix_power(A: Tensor, n: int) -> Tensor:
     """The n-th power of square matrices by repeated squaring; of the inverse for a negative n.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.matrix_power.html
@@ -366,9 +367,9 @@ def matrix_power(A: Tensor, n: int) -> Tensor:  # noqa: N803
     if A.dim() < 2 or A._array.shape[-1] != A._array.shape[-2]:
         raise ShapeError(f"linalg.matrix_power: A must be batches of square matrices; given: {list(A._array.shape)}")
     if n == 0:
-        return _identity_like(A).expand(A._array.shape).clone()  # type: ignore[no-any-return]
+        return _identity_like(A).expand(A._array.shape).clone()
     if n < 0:
-        A, n = inv(A), -n  # noqa: N806
+        A, n = inv(A), -n
     result: Tensor | None = None
     square = A
     while n:
@@ -378,11 +379,11 @@ def matrix_power(A: Tensor, n: int) -> Tensor:  # noqa: N803
         if n:
             square = square.matmul(square)
     assert result is not None
-    return result.clone() if result is A else result  # type: ignore[no-any-return]
+    return result.clone() if result is A else result
 
 
 @dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_matrix_rank")
-def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None,  # noqa: N803
+def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None,
                 rtol: Any = None) -> Tensor:
     """The number of singular values above max(atol, rtol * the largest), as int64.
 
@@ -397,7 +398,7 @@ def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: An
     return (values > _threshold(A, values, tol if tol is not None else atol, rtol)).sum(-1)  # type: ignore[no-any-return]
 
 
-def _threshold(A: Tensor, values: Tensor, atol: Any, rtol: Any) -> Tensor:  # noqa: N803
+def _threshold(A: Tensor, values: Tensor, atol: Any, rtol: Any) -> Tensor:
     """What a singular value must exceed to count."""
     epsilon = 2.0**-52 if A._kind.dtype.name in ("float64", "complex128") else 2.0**-23
     if rtol is None:
@@ -407,7 +408,7 @@ def _threshold(A: Tensor, values: Tensor, atol: Any, rtol: Any) -> Tensor:  # no
 
 
 @dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_pinv")
-def pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = None,  # noqa: N803
+def pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = None,
          rtol: Any = None) -> Tensor:
     """The Moore-Penrose pseudo-inverse, from the singular values above the tolerance; not differentiable yet.
 
@@ -419,7 +420,7 @@ def pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = N
     """
     u, s, vh = _linalg_svd(_check("linalg.pinv", A, False), False)
     if not s._array.shape[-1]:
-        return A.transpose(-2, -1).clone()  # type: ignore[no-any-return]
+        return A.transpose(-2, -1).clone()
     small = s <= _threshold(A, s.detach(), atol, rtol if rtol is not None else rcond)
     inverse = s.masked_fill(small, 1).reciprocal().masked_fill(small, 0)
     return (_adjoint(vh) * inverse.unsqueeze(-2)).matmul(_adjoint(u))  # type: ignore[no-any-return]

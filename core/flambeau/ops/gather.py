@@ -8,7 +8,8 @@ from flambeau import dtypes, shapes
 from flambeau.dispatch import composite, front, operator, primitive
 from flambeau.errors import ArgumentError, ArgumentTypeError, DimensionError, DtypeError, ShapeError
 from flambeau.ops import creation
-from flambeau.ops.indexing import _index, _index_put, mutate, out_of_range
+from flambeau.ops.indexing import _index, _index_put, out_of_range
+from flambeau.ops.mutation import mutate
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor, attach
 
@@ -27,7 +28,8 @@ def _check_gather(input: Tensor, dim: int, index: Tensor, op: str) -> None:
                          f"{list(wanted)} for {list(shape)}")
     for number, (mine, theirs) in enumerate(zip(shape, wanted, strict=True)):
         if number != dim and theirs > mine:
-            raise ShapeError(f"{op}: Size does not match at dimension {number} expected index {list(wanted)} to be no larger "
+            raise ShapeError(f"{op}: Size does not match at dimension {number} expected index "
+                             f"{list(wanted)} to be no larger "
                              f"than self {list(shape)} apart from dimension {dim}")
     size = shape[dim]
     value = out_of_range(index, 0, size)
@@ -86,7 +88,8 @@ def _scatter_source(input: Tensor, dim: int, index: Tensor, src: Tensor, op: str
     if not isinstance(index, Tensor) or index._kind.dtype not in _INDEX:
         raise ArgumentError(f"{op}(): Expected dtype int64 for index")
     if src._kind.dtype is not input._kind.dtype:
-        raise DtypeError(f"{op}(): Expected self.dtype to be equal to src.dtype; given: {input.dtype} and {src.dtype}")
+        raise DtypeError(f"{op}(): Expected self.dtype to be equal to src.dtype; given: {input.dtype} and "
+                         f"{src.dtype}")
     wanted = index._array.shape
     have = src._array.shape
     if have != wanted and index.numel():
@@ -186,13 +189,13 @@ def _reduce_backward(g: Tensor, input: Tensor, dim: int, index: Tensor, src: Ten
 def _prod_backward(g: Tensor, input: Tensor, dim: int, index: Tensor, src: Tensor, include_self: bool,
                    result: Tensor) -> tuple[Tensor, Tensor]:
     """The product of all other factors, for each factor: found by division, except where a factor is zero."""
-    filled = input.masked_fill(input == 0, 1)  # type: ignore[attr-defined]
+    filled = input.masked_fill(input == 0, 1)
     own = g * _scatter_reduce(filled, dim, index, src, "prod", include_self) / filled
     zero = src == 0
     zeros = _scatter_add(creation.zeros_like(input), dim, index, zero.to(input._kind.dtype))
     only = zero & (_gather(zeros, dim, index) == 1)
-    without = _scatter_reduce(input, dim, index, src.masked_fill(only, 1), "prod", include_self)  # type: ignore[attr-defined]
-    divided = _gather(g * result, dim, index) / src.masked_fill(zero, 1)  # type: ignore[attr-defined]
+    without = _scatter_reduce(input, dim, index, src.masked_fill(only, 1), "prod", include_self)
+    divided = _gather(g * result, dim, index) / src.masked_fill(zero, 1)
     return own, _gather(g * without, dim, index).where(only, divided)
 
 
@@ -213,7 +216,7 @@ def _checked_reduce(reduce: str) -> str:
 @front(_scatter_reduce, out=True)
 def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, *,
                    include_self: bool = True) -> Tensor:
-    """A copy in which the elements of `src` that go to one position are combined by "sum", "prod", "mean", "amax", "amin".
+    """A copy in which the elements of `src` for one position are combined: "sum", "prod", "mean", "amax" or "amin".
 
     `include_self` says whether the value that is there takes part.
 
@@ -242,7 +245,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         return gather(input.reshape(-1), 0, indices.reshape(-1))
     ndim = input.dim()
     if ndim != indices.dim():
-        raise ArgumentError("torch.take_along_dim(): input and indices should have the same number of dimensions, but got "
+        raise ArgumentError("torch.take_along_dim(): input and indices should have the same number of "
+                            "dimensions, but got "
                             f"{ndim} dimensions for input, and {indices.dim()} dimensions for indices")
     dim = shapes.wrap_dim(dim, ndim)
     mine, theirs = list(input._array.shape), list(indices._array.shape)
@@ -323,12 +327,14 @@ def _picked(g: Tensor, dim: int, index: Tensor, shape: Shape) -> Tensor:
 def _source_arguments(op: str, input: Tensor, dim: int, index: Tensor, source: Tensor) -> int:
     dim = _check_index(input, dim, index, op)
     if source._kind.dtype is not input._kind.dtype:
-        raise ArgumentError(f"{op}(): self ({input.dtype}) and source ({source.dtype}) must have the same scalar type")
+        raise ArgumentError(f"{op}(): self ({input.dtype}) and source ({source.dtype}) must have the same "
+                            "scalar type")
     mine, theirs = input._array.shape or (1,), source._array.shape or (1,)
     count = index.numel()
     if len(mine) == len(theirs) and theirs[dim] != count:
         raise (DimensionError if op == "index_copy" else ArgumentError)(
-            f"{op}(): Number of indices ({count}) should be equal to source.size(dim): ({theirs[dim]}), for dim: {dim}")
+            f"{op}(): Number of indices ({count}) should be equal to source.size(dim): ({theirs[dim]}), for "
+            f"dim: {dim}")
     if (*mine[:dim], count, *mine[dim + 1:]) != theirs:
         raise ArgumentError(f"{op}(): source tensor shape must match self tensor shape, excluding the specified "
                             f"dimension. Got self.shape = {list(mine)} source.shape = {list(theirs)}")
@@ -446,7 +452,8 @@ def take(input: Tensor, index: Tensor) -> Tensor:
     return _index(input.reshape(-1), [_flat_index(input, index)]).reshape(index._array.shape)
 
 
-@operator(vjp={"input": lambda g, index, accumulate: g if accumulate else put(g, index, g.new_zeros(index._array.shape)),
+@operator(vjp={"input": lambda g, index, accumulate: (
+                   g if accumulate else put(g, index, g.new_zeros(index._array.shape))),
                "source": lambda g, index, source_shape: take(g, index).reshape(source_shape)}, dtype_rule="any",
           inplace=True)
 def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
@@ -460,7 +467,8 @@ def _check_mask(op: str, mask: Any) -> None:
     if not isinstance(mask, Tensor):
         raise ArgumentTypeError(f"{op}(): argument 'mask' must be Tensor, not {type(mask).__name__}")
     if mask._kind.dtype is not dtypes.bool_:
-        raise ArgumentError(f"{op}: expected BoolTensor for mask; it only supports boolean masks, but got dtype {mask.dtype}")
+        raise ArgumentError(f"{op}: expected BoolTensor for mask; it only supports boolean masks, but got "
+                            f"dtype {mask.dtype}")
 
 
 @operator(vjp={"input": lambda g, input_shape, mask: _index_put(
@@ -512,7 +520,8 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     whole = mask.expand(shape)
     count = int(whole.sum().item())
     if count > source.numel():
-        raise ArgumentError(f"masked_scatter: Number of elements of source ({source.numel()}) < number of ones in mask ({count})")
+        raise ArgumentError(f"masked_scatter: Number of elements of source ({source.numel()}) < number of "
+                            f"ones in mask ({count})")
     values = source.reshape(-1)[:count]
     if not shape:
         return values.reshape(()).clone() if count else input.clone()

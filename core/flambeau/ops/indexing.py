@@ -17,8 +17,7 @@ from flambeau import dtypes, shapes
 from flambeau.discovery import Kind
 from flambeau.dispatch import composite, front, operator, primitive
 from flambeau.dispatch import view as view_rule
-from flambeau.dispatch.inplace import _adopt, _inplace_node, write_inplace
-from flambeau.dispatch.run import UnimplementedGradient, bump
+from flambeau.dispatch.run import bump
 from flambeau.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -29,10 +28,10 @@ from flambeau.errors import (
     ShapeError,
     message,
 )
-from flambeau.graph import STATE, Node, check_inplace
+from flambeau.graph import Node
 from flambeau.ops import construct, creation
+from flambeau.ops.mutation import mutate
 from flambeau.ops.shape import _alias
-from flambeau.registry import OpDef
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor, attach
 
@@ -124,52 +123,84 @@ def __getitem__(self: Tensor, key: Any) -> Tensor:
     kind = key.__class__
     if kind is int:
         return _basic(self, (key, ...))
-    if kind is slice:
-        if key.step is not None:
-            _checked_slice(key)
-        return _basic(self, (key, ...))
+    basic = _canonical(key)
+    if basic is not None:
+        return _basic(self, basic)
     if key is Ellipsis:
         return _alias(self)
-    if kind is tuple:
-        dots = False
-        for item in key:
-            each = item.__class__
-            if each is int:
-                continue
-            if each is slice:
-                if item.step is not None:
-                    _checked_slice(item)
-            elif item is Ellipsis and not dots:
-                dots = True
-            else:
-                break
-        else:
-            return _basic(self, key if dots else (*key, ...))
+    if kind is Tensor and _is_lookup(self, key):
+        return _index(self, [key])
     view, indices = _resolve(self, key)
     return view if indices is None else _index(view, indices)
 
 
+def _canonical(key: Any) -> Key | None:
+    """The canonical basic key where only ints, slices and an Ellipsis are in play; else None."""
+    kind = key.__class__
+    if kind is slice:
+        return (key if key.step is None else _checked_slice(key), ...)
+    if kind is not tuple:
+        return None
+    dots = False
+    for item in key:
+        each = item.__class__
+        if each is int:
+            continue
+        if each is slice:
+            if item.step is not None:
+                _checked_slice(item)
+        elif item is Ellipsis and not dots:
+            dots = True
+        else:
+            return None
+    return key if dots else (*key, ...)
+
+
+def _is_lookup(input: Tensor, key: Tensor) -> bool:
+    """Whether one tensor as the whole key can be looked up as it is."""
+    where = key._array.shape
+    if not where or not input._array.shape or key._kind.device is not input._kind.device:
+        return False
+    kind = key._kind.dtype
+    return kind is dtypes.int64 or (kind is dtypes.bool_ and where == input._array.shape[:len(where)])
+
+
+_REAL = (float, int, bool)
+
+
 def __setitem__(self: Tensor, key: Any, value: Any) -> None:
     """Write values, cast and broadcast, to the part of a tensor that a key picks."""
-    view, indices = _resolve(self, key)
-    if indices is None:
-        if isinstance(value, Tensor):
-            _fill_view(view, value)
-        else:
-            view.copy_(_as_value(value, self._kind))
-        return
+    basic = (key, ...) if key.__class__ is int else _canonical(key)
+    indices: list[Tensor | None] | None = None
+    if basic is not None:
+        view = _basic(self, basic)
+        if self._edge is None and self._view is None and value.__class__ in _REAL:
+            self._kind.backend.copy(view._array, creation._full((), value, self._kind)._array)
+            bump(self)
+            return
+    elif key.__class__ is Tensor and _is_lookup(self, key):
+        view, indices = self, [key]
+    else:
+        view, indices = _resolve(self, key)
     if not isinstance(value, Tensor):
         value = _as_value(value, self._kind)
     elif value._kind.device is not self._kind.device and not value._array.shape:
         value = value.to(self._kind.device)
-    index_put_(view, indices, _trimmed(value, None))
+    if indices is None:
+        _fill_view(view, value)
+        return
+    if value._kind is not self._kind and value.numel() == 1 and len(indices) == 1 and (
+            indices[0] is not None and indices[0]._kind.dtype is dtypes.bool_):
+        value = value.to(self._kind.dtype)
+    index_put_(view, indices, value)
 
 
 def _fill_view(view: Tensor, value: Tensor) -> None:
     shape = view._array.shape
     value = _trimmed(value, len(shape))
     if not shapes.is_expandable(value._array.shape, shape):
-        raise ShapeError(f"shape mismatch: value tensor of shape {list(value._array.shape)} cannot be broadcast to "
+        raise ShapeError(f"shape mismatch: value tensor of shape {list(value._array.shape)} cannot be "
+                         "broadcast to "
                          f"indexing result of shape {list(shape)}")
     view.copy_(value)
 
@@ -185,11 +216,15 @@ def _trimmed(value: Tensor, ndim: int | None) -> Tensor:
 
 def _as_value(value: Any, kind: Kind) -> Tensor:
     """What is assigned, as a tensor of the target's kind."""
-    if isinstance(value, (bool, int, float, complex)):
-        if isinstance(value, complex) and not kind.dtype.is_complex:
-            raise ArgumentTypeError(f"can't assign a {type(value).__name__} to a torch.{kind.dtype.name} tensor")
-        return creation._full((), value, kind)
-    return as_tensor(value, kind).to(kind.dtype)
+    if not isinstance(value, (bool, int, float, complex)):
+        raise ArgumentTypeError(message("__setitem__", f"can't assign a {type(value).__name__} to a "
+                                                       f"{kind.dtype} tensor",
+                                        allowed="a number or a tensor", next_step="wrap it with torch.tensor()"))
+    if isinstance(value, complex) and not kind.dtype.is_complex:
+        raise ArgumentError(message("__setitem__", f"value cannot be converted to type {kind.dtype} without "
+                                                   "overflow",
+                                    given=repr(value)))
+    return creation._full((), value, kind)
 
 
 def as_tensor(value: Any, kind: Kind) -> Tensor:
@@ -280,7 +315,8 @@ def _check_mask(view: Tensor, before: list[Any], item: Tensor) -> None:
     mask = item._array.shape
     if mask != shape[start:start + len(mask)]:
         where = next(i for i, size in enumerate(mask) if start + i >= len(shape) or size != shape[start + i])
-        raise DimensionError(f"The shape of the mask {list(mask)} at index {where} does not match the shape of the "
+        raise DimensionError(f"The shape of the mask {list(mask)} at index {where} does not match the shape "
+                             "of the "
                              f"indexed tensor {list(shape)} at index {start + where}")
 
 
@@ -317,7 +353,8 @@ def _item(input: Tensor, item: Any) -> Any:
         return bool(item)
     if hasattr(item, "__index__"):
         return item.__index__()
-    raise DimensionError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables are valid "
+    raise DimensionError("only integers, slices (`:`), ellipsis (`...`), None and long or byte Variables "
+                         "are valid "
                          f"indices (got {type(item).__name__})")
 
 
@@ -353,7 +390,8 @@ def _check_indices(input: Tensor, indices: Sequence[Tensor | None]) -> list[Shap
             mask = each._array.shape
             for i, size in enumerate(mask):
                 if dim + i >= len(shape) or shape[dim + i] != size:
-                    raise DimensionError(f"The shape of the mask {list(mask)} at index {i} does not match the shape of "
+                    raise DimensionError(f"The shape of the mask {list(mask)} at index {i} does not match "
+                                         "the shape of "
                                          f"the indexed tensor {list(shape)} at index {dim + i}")
             dim += len(mask)
             found.append((int(each.sum().item()),))
@@ -375,7 +413,8 @@ def _check_indices(input: Tensor, indices: Sequence[Tensor | None]) -> list[Shap
 
 def _check_range(index: Tensor, dim: int, size: int) -> None:
     if index._kind.dtype.category != dtypes.INTEGER:
-        raise DimensionError(f"tensors used as indices must be long, int, byte or bool tensors; given: {index.dtype}")
+        raise DimensionError("tensors used as indices must be long, int, byte or bool tensors; given: "
+                             f"{index.dtype}")
     value = out_of_range(index, -size, size)
     if value is not None:
         raise DimensionError(f"index {value} is out of bounds for dimension {dim} with size {size}")
@@ -415,35 +454,6 @@ def _index_put(input: Tensor, indices: list[Tensor], values: Tensor, accumulate:
     """A copy with `values` written to, or added at, the places that `index` would read."""
     _check_indices(input, indices)
     return input._array.shape
-
-
-def mutate(record: OpDef, args: Key, target: Tensor) -> Tensor:
-    """Run an operator in the memory of its first argument through the backend's in-place kernel, `<name>_`.
-
-    Without such a kernel the result is computed and copied over the tensor. Recorded like any in-place change.
-    """
-    kernel = target._kind.kernels.get(record.name + "_")
-    if kernel is None:
-        return write_inplace(record, args, lambda: record.call(*args), target)
-    check_inplace(target, record.name)
-    flat = [each for value in args for each in (value if isinstance(value, (list, tuple)) else (value,))
-            if isinstance(each, Tensor)]
-    wanted = STATE.enabled and any(each._edge is not None and each.requires_grad for each in flat)
-    if wanted and record.vjps is None:
-        raise UnimplementedGradient(record)
-    node = _inplace_node(record, args, target) if wanted else None
-    arrays = [value._array if isinstance(value, Tensor) else
-              [None if each is None else each._array for each in value] if position in record.lists else value
-              for position, value in enumerate(args)]
-    try:
-        kernel(*arrays)
-    except (ValueError, TypeError, IndexError):
-        record.function(*args)
-        raise
-    bump(target)
-    if node is not None:
-        _adopt(node, record, target)
-    return target
 
 
 def _put_arguments(input: Tensor, indices: Any, values: Tensor, accumulate: bool) -> tuple[Any, ...]:
@@ -533,7 +543,8 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     dim = shapes.wrap_dim(dim, len(shape))
     index = index.__index__()
     if not -shape[dim] <= index < shape[dim]:
-        raise DimensionError(f"select(): index {index} out of range for tensor of size {list(shape)} at dimension {dim}")
+        raise DimensionError(f"select(): index {index} out of range for tensor of size {list(shape)} at "
+                             f"dimension {dim}")
     return _basic(input, ((WHOLE,) * dim) + (index, ...))
 
 

@@ -35,10 +35,12 @@ def _cat(tensors: list[Tensor], dim: int) -> Shape:
     for number, each in enumerate(tensors):
         shape = each._array.shape
         if len(shape) != len(first):
-            raise ShapeError(f"cat: Tensors must have same number of dimensions: got {len(first)} and {len(shape)}")
+            raise ShapeError(f"cat: Tensors must have same number of dimensions: got {len(first)} and "
+                             f"{len(shape)}")
         for index, (mine, theirs) in enumerate(zip(first, shape, strict=True)):
             if index != dim and mine != theirs:
-                raise ShapeError(f"cat: Sizes of tensors must match except in dimension {dim}. Expected size {mine} but got "
+                raise ShapeError(f"cat: Sizes of tensors must match except in dimension {dim}. Expected "
+                                 f"size {mine} but got "
                                  f"size {theirs} for tensor number {number} in the list.")
     return (*first[:dim], sum(each._array.shape[dim] for each in tensors), *first[dim + 1:])
 

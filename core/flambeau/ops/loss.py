@@ -43,7 +43,7 @@ def _cross_entropy_mean_backward(grad: Tensor, logs: Tensor, target: Tensor, ign
     places = target.masked_fill(~kept, 0).unsqueeze(1)
     one_hot = logs.detach().new_zeros(logs._array.shape).scatter(1, places, 1.0)
     scale = grad / kept.sum()
-    return ((logs.exp() - one_hot) * scale).masked_fill(~kept.unsqueeze(1), 0)  # type: ignore[no-any-return]
+    return ((logs.exp() - one_hot) * scale).masked_fill(~kept.unsqueeze(1), 0)
 
 
 def _cross_entropy_gradient(g: Any, logs: Tensor, target: Tensor, ignore_index: int) -> Any:
@@ -76,16 +76,16 @@ def _nll_loss_backward(grad: Tensor, target: Tensor, weight: Tensor | None, redu
     if reduction == MEAN:
         factors = factors / factors.sum()
     places = target.masked_fill(target == ignore_index, 0).unsqueeze(1)
-    return grad.new_zeros(shape).scatter(1, places, -(factors * grad).unsqueeze(1))  # type: ignore[no-any-return]
+    return grad.new_zeros(shape).scatter(1, places, -(factors * grad).unsqueeze(1))
 
 
 def _class_weights(target: Tensor, weight: Tensor | None, ignore_index: int, kind: dtypes.dtype) -> Tensor:
     """The weight of each element by its class; 0 for those to ignore."""
     kept = target != ignore_index
     if weight is None:
-        return kept.to(kind)  # type: ignore[no-any-return]
+        return kept.to(kind)
     flat = target.masked_fill(~kept, 0).reshape(-1)
-    return weight.index_select(0, flat).reshape(target._array.shape) * kept.to(weight._kind.dtype)  # type: ignore[no-any-return]
+    return weight.index_select(0, flat).reshape(target._array.shape) * kept.to(weight._kind.dtype)
 
 
 def _nll_name(node: Any) -> str:
@@ -117,8 +117,8 @@ def _nll_loss(input: Tensor, target: Tensor, weight: Tensor | None, reduction: s
     picked = input.gather(1, places).squeeze(1).masked_fill(target == ignore_index, 0)
     losses = -picked * factors
     if reduction == MEAN:
-        return losses.sum() / factors.sum()  # type: ignore[no-any-return]
-    return losses.sum() if reduction == SUM else losses  # type: ignore[no-any-return]
+        return losses.sum() / factors.sum()
+    return losses.sum() if reduction == SUM else losses
 
 
 def _check_target(op: str, input: Tensor, target: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -216,7 +216,7 @@ def _smoothed(logs: Tensor, plain: Tensor, target: Tensor, weight: Tensor | None
 
 
 def _along(weight: Tensor, ndim: int, dim: int) -> Tensor:
-    return weight.reshape((1,) * dim + (-1,) + (1,) * (ndim - dim - 1))  # type: ignore[no-any-return]
+    return weight.reshape((1,) * dim + (-1,) + (1,) * (ndim - dim - 1))
 
 
 def _of_probabilities(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str,
@@ -253,7 +253,7 @@ def kl_div(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any 
     else:
         terms = (target * target.masked_fill(target <= 0, 1).log()).masked_fill(target <= 0, 0) - target * input
     result = reduced(terms, reduction)
-    return result / input._array.shape[0] if batchmean and input.dim() else result  # type: ignore[no-any-return]
+    return result / input._array.shape[0] if batchmean and input.dim() else result
 
 
 __all__ = [name for name, value in list(globals().items())

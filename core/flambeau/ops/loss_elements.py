@@ -11,7 +11,7 @@ from typing import Any
 
 from flambeau import dispatch
 from flambeau.errors import ArgumentError, ArgumentValueError, ShapeError
-from flambeau.ops._losses import checked_reduction, reduced, warn_sizes
+from flambeau.ops._losses import checked_reduction, reduced, warn_sizes, weighted
 from flambeau.ops.normalization import cosine_similarity, pairwise_distance
 from flambeau.tensor import Tensor
 
@@ -28,13 +28,13 @@ def _samples_beta(make: Any) -> Any:
 
 def _share(g: Tensor, reduction: str, difference: Tensor) -> Tensor:
     """The gradient that reaches each loss: divided by their number if the mean was taken."""
-    return g / difference.numel() if reduction == "mean" else g  # type: ignore[no-any-return]
+    return g / difference.numel() if reduction == "mean" else g
 
 
 # ---------------------------------------------------------------------------------------------- regression
 def _mse_gradient(g: Tensor, input: Tensor, target: Tensor, reduction: str) -> Tensor:
     difference = input - target
-    return difference * (_share(g, reduction, difference) * 2)  # type: ignore[no-any-return]
+    return difference * (_share(g, reduction, difference) * 2)
 
 
 @dispatch.operator(namespace="nn.functional", method=False, samples=_samples, vjp={
@@ -61,7 +61,7 @@ def mse_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: An
     warn_sizes(input, target)
     if weight is not None:
         losses = weight * (input - target) ** 2
-        return losses.sum() / weight.expand(losses._array.shape).sum() if reduction == "mean" else reduced(losses, reduction)  # type: ignore[no-any-return]
+        return weighted(losses, weight, reduction)
     if input._kind is not target._kind:
         difference = input - target
         return reduced(difference * difference, reduction)
@@ -82,20 +82,17 @@ def l1_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any
     reduction = checked_reduction("l1_loss", reduction, size_average, reduce)
     warn_sizes(input, target)
     losses = (input - target).abs()
-    if weight is not None:
-        losses = losses * weight
-        if reduction == "mean":
-            return losses.sum() / weight.expand(losses._array.shape).sum()  # type: ignore[no-any-return]
-    return reduced(losses, reduction)
+    return reduced(losses, reduction) if weight is None else weighted(losses * weight, weight, reduction)
 
 
 def _smooth_gradient(g: Tensor, input: Tensor, target: Tensor, reduction: str, beta: float) -> Tensor:
     difference = input - target
     slope = (difference / beta).clamp(-1, 1)
-    return slope * _share(g, reduction, difference)  # type: ignore[no-any-return]
+    return slope * _share(g, reduction, difference)
 
 
-@dispatch.operator(namespace="nn.functional", method=False, samples=_samples_beta, grad_name="SmoothL1LossBackward0", vjp={
+@dispatch.operator(namespace="nn.functional", method=False, samples=_samples_beta,
+                   grad_name="SmoothL1LossBackward0", vjp={
     "input": lambda g, input, target, reduction, beta: _smooth_gradient(g, input, target, reduction, beta),
     "target": lambda g, input, target, reduction, beta: -_smooth_gradient(g, input, target, reduction, beta)})
 def _smooth_l1_loss(input: Tensor, target: Tensor, reduction: str, beta: float) -> Tensor:
@@ -126,7 +123,7 @@ def smooth_l1_loss(input: Tensor, target: Tensor, size_average: Any = None, redu
 
 def _huber_gradient(g: Tensor, input: Tensor, target: Tensor, reduction: str, delta: float) -> Tensor:
     difference = input - target
-    return difference.clamp(-delta, delta) * _share(g, reduction, difference)  # type: ignore[no-any-return]
+    return difference.clamp(-delta, delta) * _share(g, reduction, difference)
 
 
 @dispatch.operator(namespace="nn.functional", method=False, samples=_samples_beta, vjp={
@@ -155,7 +152,7 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
         raise ArgumentError(f"huber_loss does not support non-positive values for delta; given: {delta}")
     if weight is not None:
         losses = _huber_loss(input, target, "none", delta) * weight
-        return losses.sum() / weight.expand(losses._array.shape).sum() if reduction == "mean" else reduced(losses, reduction)  # type: ignore[no-any-return]
+        return weighted(losses, weight, reduction)
     return _huber_loss(input, target, reduction, delta)  # type: ignore[no-any-return]
 
 
@@ -215,13 +212,13 @@ def gaussian_nll_loss(input: Tensor, target: Tensor, var: Any, full: bool = Fals
 def _bce_gradient(g: Tensor, input: Tensor, target: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     slope = (input - target) / (input * (1 - input)).clamp(min=1e-12)
     slope = slope if weight is None else slope * weight
-    return slope * _share(g, reduction, input)  # type: ignore[no-any-return]
+    return slope * _share(g, reduction, input)
 
 
 def _bce_target_gradient(g: Tensor, input: Tensor, target: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
     slope = (1 - input).log().clamp(min=-100) - input.log().clamp(min=-100)
     slope = slope if weight is None else slope * weight
-    return slope * _share(g, reduction, input)  # type: ignore[no-any-return]
+    return slope * _share(g, reduction, input)
 
 
 @dispatch.operator(namespace="nn.functional", method=False, vjp={
@@ -258,7 +255,7 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
 
 def _softplus_negative(x: Tensor) -> Tensor:
     """log(1 + exp(-x)) without overflow."""
-    return (-x).clamp(min=0) + (-x.abs()).exp().log1p()  # type: ignore[no-any-return]
+    return (-x).clamp(min=0) + (-x.abs()).exp().log1p()
 
 
 def _logits_gradient(g: Tensor, input: Tensor, target: Tensor, weight: Tensor | None, pos_weight: Tensor | None,
@@ -270,7 +267,7 @@ def _logits_gradient(g: Tensor, input: Tensor, target: Tensor, weight: Tensor | 
         positive = pos_weight * target
         slope = (positive + 1 - target) * probability - positive
     slope = slope if weight is None else slope * weight
-    return slope * _share(g, reduction, slope)  # type: ignore[no-any-return]
+    return slope * _share(g, reduction, slope)
 
 
 def _logits_target_gradient(g: Tensor, input: Tensor, weight: Tensor | None, pos_weight: Tensor | None,
@@ -280,7 +277,7 @@ def _logits_target_gradient(g: Tensor, input: Tensor, weight: Tensor | None, pos
     else:
         slope = pos_weight * _softplus_negative(input) - _softplus_negative(-input)
     slope = slope if weight is None else slope * weight
-    return slope * _share(g, reduction, slope)  # type: ignore[no-any-return]
+    return slope * _share(g, reduction, slope)
 
 
 @dispatch.operator(method=False, namespace="nn.functional", vjp={
@@ -410,8 +407,8 @@ def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, marg
     """
     reduction = checked_reduction("triplet_margin_loss", reduction, size_average, reduce)
     if not anchor.dim() == positive.dim() == negative.dim():
-        raise ShapeError("triplet_margin_loss: The anchor, positive, and negative tensors are expected to have the same "
-                         f"number of dimensions, but got: anchor {anchor.dim()}D, positive {positive.dim()}D, and "
+        raise ShapeError("triplet_margin_loss: The anchor, positive, and negative tensors are expected to have the "
+                         f"same number of dimensions, but got: anchor {anchor.dim()}D, positive {positive.dim()}D, and "
                          f"negative {negative.dim()}D inputs")
     if margin <= 0:
         raise ArgumentValueError(f"margin must be greater than 0, got {margin}")

@@ -20,14 +20,15 @@ from flambeau.tensor import Tensor
 _HIDDEN: dict[str, Any] = {"inplace": False, "method": False, "namespace": "internal"}
 _FUNCTIONAL: dict[str, Any] = {"method": False, "namespace": "nn.functional", "excluded": rules.FLOATS_ONLY}
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
-_INV_SQRT2, _INV_SQRT_2PI, _SQRT_2_PI, _CUBIC = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi), math.sqrt(2 / math.pi), 0.044715
+_INV_SQRT2, _INV_SQRT_2PI = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi)
+_SQRT_2_PI, _CUBIC = math.sqrt(2 / math.pi), 0.044715
 
 
 # ---------------------------------------------------------------------------------------------- relu
 @binary(**_HIDDEN, expr=lambda g, y: ir.where(y <= 0, 0, g))
 def _relu_backward(grad: Tensor, result: Tensor) -> Tensor:
     """The gradient of relu: what came, where the result is above 0."""
-    return grad.masked_fill(result <= 0, 0)  # type: ignore[attr-defined,operator,no-any-return]
+    return grad.masked_fill(result <= 0, 0)
 
 
 @unary(promote=rules.refusing_bool("relu: Boolean inputs not supported for relu; convert, for example x.float()"),
@@ -41,7 +42,7 @@ def _relu(input: Tensor) -> Tensor:
 @binary(**_HIDDEN, expr=lambda g, y: g * y * (1 - y))
 def _sigmoid_backward(grad: Tensor, result: Tensor) -> Tensor:
     """The gradient of sigmoid."""
-    return grad * rules.conj(result * (1 - result))  # type: ignore[operator,no-any-return]
+    return grad * rules.conj(result * (1 - result))  # type: ignore[no-any-return]
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, result: _sigmoid_backward(g, result)},
@@ -58,7 +59,7 @@ def sigmoid(input: Tensor) -> Tensor:
 @binary(**_HIDDEN, expr=lambda g, y: g * (1 - y * y))
 def _tanh_backward(grad: Tensor, result: Tensor) -> Tensor:
     """The gradient of tanh."""
-    return grad * rules.conj(1 - result * result)  # type: ignore[operator,no-any-return]
+    return grad * rules.conj(1 - result * result)  # type: ignore[no-any-return]
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, result: _tanh_backward(g, result)}, expr=ir.tanh)
@@ -69,8 +70,8 @@ def tanh(input: Tensor) -> Tensor:
     >>> torch.tanh(torch.tensor([0., 1.]))
     tensor([0.0000, 0.7616])
     """
-    shrunk = (input.abs() * -2).expm1()  # type: ignore[attr-defined]
-    return -shrunk / (shrunk + 2) * input.sign()  # type: ignore[attr-defined,no-any-return]
+    shrunk = (input.abs() * -2).expm1()
+    return -shrunk / (shrunk + 2) * input.sign()
 
 
 def _logsigmoid_expr(x: Any) -> Any:
@@ -95,18 +96,18 @@ def _gelu_tanh_expr(x: Any) -> Any:
 @binary(**_HIDDEN)
 def _gelu_backward(grad: Tensor, input: Tensor) -> Tensor:
     """The gradient of the exact gelu."""
-    below = ((input * _INV_SQRT2).erf() + 1) * 0.5  # type: ignore[operator]
-    density = (input * input * -0.5).exp() * _INV_SQRT_2PI  # type: ignore[operator]
-    return grad * (below + input * density)  # type: ignore[operator,no-any-return]
+    below = ((input * _INV_SQRT2).erf() + 1) * 0.5
+    density = (input * input * -0.5).exp() * _INV_SQRT_2PI
+    return grad * (below + input * density)
 
 
 @binary(**_HIDDEN)
 def _gelu_tanh_backward(grad: Tensor, input: Tensor) -> Tensor:
     """The gradient of the gelu that is approximated with tanh."""
-    squared = input * input  # type: ignore[operator]
+    squared = input * input
     bent = ((input + input * squared * _CUBIC) * _SQRT_2_PI).tanh()
     slope = (1 - bent * bent) * (squared * (3 * _CUBIC) + 1) * _SQRT_2_PI
-    return grad * 0.5 * (1 + bent + input * slope)  # type: ignore[operator,no-any-return]
+    return grad * 0.5 * (1 + bent + input * slope)
 
 
 @unary(**_FUNCTIONAL, vjp={"input": lambda g, input: _gelu_backward(g, input)}, expr=_gelu_expr)
@@ -123,8 +124,8 @@ def _gelu_tanh(input: Tensor) -> Tensor:
 @binary(**_HIDDEN)
 def _silu_backward(grad: Tensor, input: Tensor) -> Tensor:
     """The gradient of silu."""
-    gate = input.sigmoid()  # type: ignore[attr-defined]
-    return grad * rules.conj(gate * (1 + input * (1 - gate)))  # type: ignore[operator,no-any-return]
+    gate = input.sigmoid()
+    return grad * rules.conj(gate * (1 + input * (1 - gate)))  # type: ignore[no-any-return]
 
 
 @unary(method=False, namespace="nn.functional", excluded=rules.INEXACT_ONLY, expr=lambda x: x / (1 + ir.exp(-x)),
@@ -134,8 +135,8 @@ def _silu(input: Tensor) -> Tensor:
 
 
 def _mish_slope(g: Tensor, input: Tensor) -> Tensor:
-    bent = _softplus(input, 1.0, 20.0).tanh()  # type: ignore[attr-defined]
-    return g * (bent + input * input.sigmoid() * (1 - bent * bent))  # type: ignore[no-any-return,operator,attr-defined]
+    bent = _softplus(input, 1.0, 20.0).tanh()
+    return g * (bent + input * input.sigmoid() * (1 - bent * bent))  # type: ignore[no-any-return]
 
 
 @unary(**_FUNCTIONAL, vjp={"input": _mish_slope},
@@ -153,8 +154,8 @@ def _leaky_relu(input: Tensor, negative_slope: float) -> Tensor:
 
 
 def _elu_slope(g: Tensor, input: Tensor, alpha: Any, scale: Any, input_scale: Any) -> Tensor:
-    below = (input * input_scale).exp() * (alpha * scale * input_scale)  # type: ignore[operator]
-    return where(input > 0, g * scale, g * below)  # type: ignore[no-any-return,operator]
+    below = (input * input_scale).exp() * (alpha * scale * input_scale)
+    return where(input > 0, g * scale, g * below)  # type: ignore[no-any-return]
 
 
 @pointwise(**_FUNCTIONAL, vjp={"input": _elu_slope},

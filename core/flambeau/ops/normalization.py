@@ -36,7 +36,8 @@ def _standardised(input: Tensor, dims: Shape, eps: float) -> tuple[Tensor, Tenso
 
 def _input_gradient(g: Tensor, normal: Tensor, rstd: Tensor, dims: Shape) -> Tensor:
     """The gradient through `_standardised`, statistics included."""
-    return rstd * (g - g.mean(dims, keepdim=True) - normal * (g * normal).mean(dims, keepdim=True))  # type: ignore[no-any-return]
+    along = (g * normal).mean(dims, keepdim=True)
+    return rstd * (g - g.mean(dims, keepdim=True) - normal * along)
 
 
 # ---------------------------------------------------------------------------------------------- over the last dimensions
@@ -182,12 +183,12 @@ def rms_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None,
 # ---------------------------------------------------------------------------------------------- over groups of channels
 def _per_channel(x: Tensor, ndim: int) -> Tensor:
     """A vector with one value per channel, shaped to broadcast over (batch, channel, ...)."""
-    return x.reshape((1, -1) + (1,) * (ndim - 2))  # type: ignore[no-any-return]
+    return x.reshape((1, -1) + (1,) * (ndim - 2))
 
 
 def _grouped(input: Tensor, groups: int) -> Tensor:
     shape = input._array.shape
-    return input.reshape((shape[0], groups, _faces.count(shape, range(1, len(shape))) // groups))  # type: ignore[no-any-return]
+    return input.reshape((shape[0], groups, _faces.count(shape, range(1, len(shape))) // groups))
 
 
 @dispatch.operator(outputs=("grad_input", "grad_weight", "grad_bias"), method=False)
@@ -422,7 +423,7 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
         if high < channels:
             parts.append(squares.new_zeros((shape[0], channels - high, *shape[2:])))
         total = total + (_cat(parts, 1) if len(parts) > 1 else inner)
-    return input / (total * (alpha / size) + k) ** beta  # type: ignore[no-any-return]
+    return input / (total * (alpha / size) + k) ** beta
 
 
 def _cat(parts: list[Tensor], dim: int) -> Tensor:

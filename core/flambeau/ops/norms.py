@@ -25,24 +25,24 @@ def _norm_gradient(g: Tensor, input: Tensor, result: Tensor, ord: float, dim: Sh
     g = _faces.restore(g, shape, dim, keepdim)
     norm = _faces.restore(result, shape, dim, keepdim)
     if ord == 0:
-        return input * 0  # type: ignore[no-any-return]
+        return input * 0
     if ord == 1:
-        return input.sgn() * g  # type: ignore[no-any-return]
+        return input.sgn() * g
     if ord == 2:
-        return input * (g / norm).masked_fill(norm == 0, 0)  # type: ignore[no-any-return]
+        return input * (g / norm).masked_fill(norm == 0, 0)
     size = input.abs()
     if ord in (INF, -INF):
         attained = (size == norm).detach()
         number = attained.sum(dim, keepdim=True) if dim else attained.to(dtypes.int64)
-        return input.sgn() * attained.to(g._kind.dtype) * (g / number)  # type: ignore[no-any-return]
+        return input.sgn() * attained.to(g._kind.dtype) * (g / number)
     if ord < 1:
         power = input.sgn() * size.masked_fill(size == 0, 1).pow(ord - 1).masked_fill(size == 0, 0)
-        return power * g * norm.pow(1 - ord)  # type: ignore[no-any-return]
+        return power * g * norm.pow(1 - ord)
     if ord < 2:
         power = input.sgn() * size.pow(ord - 1)
     else:
         power = input * size.pow(ord - 2)
-    return power * (g / norm.pow(ord - 1)).masked_fill(norm == 0, 0)  # type: ignore[no-any-return]
+    return power * (g / norm.pow(ord - 1)).masked_fill(norm == 0, 0)
 
 
 @dispatch.operator(method=False, samples=_samples, vjp={"input": _norm_gradient}, namespace="linalg")
@@ -50,24 +50,24 @@ def _linalg_vector_norm(input: Tensor, ord: float, dim: Shape, keepdim: bool) ->
     """The `ord`-th root of the sum of `ord`-th powers of absolute values."""
     size = input.abs()
     if ord == 0:
-        return (input != 0).to(size._kind.dtype).sum(dim, keepdim) if dim else (input != 0).to(size._kind.dtype)  # type: ignore[no-any-return]
+        return (input != 0).to(size._kind.dtype).sum(dim, keepdim) if dim else (input != 0).to(size._kind.dtype)
     if ord == INF:
-        return size.amax(dim, keepdim) if dim else size  # type: ignore[no-any-return]
+        return size.amax(dim, keepdim) if dim else size
     if ord == -INF:
-        return size.amin(dim, keepdim) if dim else size  # type: ignore[no-any-return]
+        return size.amin(dim, keepdim) if dim else size
     if not dim:
-        return size  # type: ignore[no-any-return]
+        return size
     if ord == 1:
-        return size.sum(dim, keepdim)  # type: ignore[no-any-return]
+        return size.sum(dim, keepdim)
     if ord == 2:
-        return (size * size).sum(dim, keepdim).sqrt()  # type: ignore[no-any-return]
-    return size.pow(ord).sum(dim, keepdim).pow(1 / ord)  # type: ignore[no-any-return]
+        return (size * size).sum(dim, keepdim).sqrt()
+    return size.pow(ord).sum(dim, keepdim).pow(1 / ord)
 
 
 def _prepared(op: str, input: Tensor, dtype: Any) -> Tensor:
     _faces.as_tensor_argument(op, "input", input)
     if dtype is not None:
-        return input.to(dtypes.as_dtype(dtype))  # type: ignore[no-any-return]
+        return input.to(dtypes.as_dtype(dtype))
     if not input._kind.differentiable:
         raise DtypeError(f"{op}: Expected a floating point or complex tensor as input. Got "
                          f"{_faces.scalar_name(input._kind.dtype)}; convert it, or give dtype=")
@@ -94,7 +94,7 @@ def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False,
 
 
 @_faces.reducing(name="linalg_matrix_norm", namespace="linalg", method=False)
-def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *,  # noqa: N803 - PyTorch's
+def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *,
                 dtype: Any = None) -> Tensor:
     """A norm of matrices: "fro", "nuc", inf, -inf, 1, -1, 2 or -2.
 
@@ -124,11 +124,11 @@ def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool 
     along, across = (row, column) if abs(ord) == 1 else (column, row)
     sums = matrix.abs().sum(along, keepdim=True)
     result = sums.amax(across, keepdim=True) if ord > 0 else sums.amin(across, keepdim=True)
-    return result if keepdim else result.squeeze((row, column))  # type: ignore[no-any-return]
+    return result if keepdim else result.squeeze((row, column))
 
 
 @_faces.reducing(name="linalg_norm", namespace="linalg", method=False)
-def linalg_norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *,  # noqa: N803 - PyTorch's
+def linalg_norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *,
                 dtype: Any = None) -> Tensor:
     """A vector or matrix norm: by `dim` (one or two dimensions), or by the tensor's own where an `ord` is given.
 

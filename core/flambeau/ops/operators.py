@@ -55,7 +55,7 @@ for _core, _name in (
         (elementwise.remainder, "__imod__"), (elementwise._pow, "__ipow__"), (bitwise.bitwise_and, "__iand__"),
         (bitwise.bitwise_or, "__ior__"), (bitwise.bitwise_xor, "__ixor__"),
         (bitwise.bitwise_left_shift, "__ilshift__"), (bitwise.bitwise_right_shift, "__irshift__")):
-    attach(bind_inplace(_core.op), _name)
+    attach(bind_inplace(_core.op), _name)  # type: ignore[attr-defined]
 
 attach(elementwise.neg, "__neg__")
 attach(elementwise.abs, "__abs__")
@@ -66,7 +66,7 @@ attach(elementwise.positive, "__pos__")
 @attach
 def __rtruediv__(self: Tensor, other: Any) -> Any:
     """A number divided by the tensor."""
-    return elementwise.reciprocal(self) * other if _understood(other) else NotImplemented  # type: ignore[operator]
+    return elementwise.reciprocal(self) * other if _understood(other) else NotImplemented
 
 
 attach(__rtruediv__, "__rdiv__")
@@ -108,19 +108,19 @@ def __invert__(self: Tensor) -> Tensor:
     if self._kind.differentiable:
         raise ArgumentTypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors; given: "
                                 f"{self._kind.dtype}; compare the tensor first, or convert it")
-    return bitwise.bitwise_not(self)
+    return bitwise.bitwise_not(self)  # type: ignore[no-any-return]
 
 
 @attach
 def __matmul__(self: Tensor, other: Any) -> Any:
     """The matrix product."""
-    return self.matmul(other) if isinstance(other, Tensor) else NotImplemented  # type: ignore[attr-defined]
+    return self.matmul(other) if isinstance(other, Tensor) else NotImplemented
 
 
 @attach
 def __rmatmul__(self: Tensor, other: Any) -> Any:
     """The matrix product the other way round."""
-    return other.matmul(self) if isinstance(other, Tensor) else NotImplemented  # type: ignore[attr-defined]
+    return other.matmul(self) if isinstance(other, Tensor) else NotImplemented
 
 
 __all__: list[str] = []

@@ -82,15 +82,18 @@ def _check_pad(input: Tensor, pad: Shape, mode: str) -> None:
     shape = input._array.shape
     count = len(pad) // 2
     if mode not in ("reflect", "replicate", "circular"):
-        raise NotImplementedError(f"Unrecognised padding mode {mode}; allowed: constant, reflect, replicate, circular")
+        raise NotImplementedError(f"Unrecognised padding mode {mode}; allowed: constant, reflect, "
+                                  "replicate, circular")
     if not count <= 3 or len(shape) not in (count + 1, count + 2):
-        raise NotImplementedError("Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now; given: "
+        raise NotImplementedError("Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for "
+                                  "now; given: "
                                   f"{len(shape)} dimensions and {list(pad)}")
     for number in range(count):
         dim = len(shape) - 1 - number
         low, high, size = pad[2 * number], pad[2 * number + 1], shape[dim]
         if mode == "reflect" and max(low, high) >= size:
-            raise ShapeError("pad: Padding size should be less than the corresponding input dimension, but got: padding "
+            raise ShapeError("pad: Padding size should be less than the corresponding input dimension, but "
+                             "got: padding "
                              f"({low}, {high}) at dimension {dim} of input {list(shape)}")
         if mode == "circular" and max(low, high) > size:
             raise ShapeError("pad: Padding value causes wrapping around more than once; given: "
@@ -113,7 +116,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
     if len(counts) % 2:
         raise ArgumentError(f"pad: Padding length must be divisible by 2; given: {list(counts)}")
     if len(counts) // 2 > input.dim():
-        raise ArgumentError("pad: Padding length should be less than or equal to two times the input dimension but got padding "
+        raise ArgumentError("pad: Padding length should be less than or equal to two times the input "
+                            "dimension but got padding "
                             f"length {len(counts)} and input of dimension {input.dim()}")
     if mode == "constant":
         shape = input._array.shape
@@ -121,7 +125,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
             dim = len(shape) - 1 - number
             if shape[dim] + counts[2 * number] + counts[2 * number + 1] < 0:
                 raise ArgumentError(f"The input size {shape[dim]}, plus negative padding {counts[2 * number]} and "
-                                    f"{counts[2 * number + 1]}, resulted in a negative output size, which is invalid.")
+                                    f"{counts[2 * number + 1]}, resulted in a negative output size, which "
+                                    "is invalid.")
         return _constant_pad_nd(input, counts, 0 if value is None else value)
     if value is not None and value != 0:
         raise ArgumentError(f'pad: Padding mode "{mode}" doesn\'t take in value argument')
@@ -141,7 +146,8 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     shape = input._array.shape
     factor = upscale_factor
     if len(shape) < 3:
-        raise ShapeError(f"pixel_shuffle expects input to have at least 3 dimensions, but got input with {len(shape)} dimension(s)")
+        raise ShapeError("pixel_shuffle expects input to have at least 3 dimensions, but got input with "
+                         f"{len(shape)} dimension(s)")
     if factor <= 0:
         raise ArgumentError(f"pixel_shuffle expects a positive upscale_factor, but got {factor}")
     channels, height, width = shape[-3:]
@@ -162,7 +168,8 @@ def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     shape = input._array.shape
     factor = downscale_factor
     if len(shape) < 3:
-        raise ShapeError(f"pixel_unshuffle expects input to have at least 3 dimensions, but got input with {len(shape)} dimension(s)")
+        raise ShapeError("pixel_unshuffle expects input to have at least 3 dimensions, but got input with "
+                         f"{len(shape)} dimension(s)")
     if factor <= 0:
         raise ArgumentError(f"pixel_unshuffle expects a positive downscale_factor, but got {factor}")
     channels, height, width = shape[-3:]

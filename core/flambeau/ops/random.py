@@ -307,7 +307,3 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Generator | None = None
         return draws.fill_with("coins", draws._coins, self, float(p), generator=generator)
     chances = p.detach().expand(self._array.shape)
     return self.copy_(draws._bernoulli(chances, draws.raw_of(generator, self._kind)))
-
-
-__all__ = ["bernoulli", "multinomial", "normal", "rand", "rand_like", "randint", "randint_like", "randn", "randn_like",
-           "randperm"]

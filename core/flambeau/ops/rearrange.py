@@ -56,7 +56,8 @@ def repeat(input: Tensor, *counts: Any, repeats: Any = None) -> Tensor:
     """
     counts = _given(counts, repeats, "repeat")
     if len(counts) < len(input._array.shape):
-        raise ShapeError("repeat: Number of dimensions of repeat dims can not be smaller than number of dimensions of "
+        raise ShapeError("repeat: Number of dimensions of repeat dims can not be smaller than number of "
+                         "dimensions of "
                          f"tensor; given: {list(counts)} for shape {list(input._array.shape)}")
     if any(each < 0 for each in counts):
         raise ArgumentError(f"repeat: Trying to create tensor with negative dimension; given: {list(counts)}")
@@ -119,7 +120,7 @@ def _interleaved_places(counts: Tensor) -> Tensor:
         raise ArgumentError(f"repeat_interleave: repeats has to be Long or Int tensor; given: {counts.dtype}")
     if counts.numel() and int(counts.min().item()) < 0:
         raise ArgumentError(f"repeat_interleave: repeats can not be negative; given: {counts.tolist()}")
-    ends = counts.cumsum(0)  # type: ignore[attr-defined]
+    ends = counts.cumsum(0)
     total = int(ends[-1].item()) if counts.numel() else 0
     places = creation.arange(total, device=counts.device)
     found = ends.searchsorted(places, right=True)
@@ -245,13 +246,13 @@ def _triangle_mask(input: Tensor, diagonal_: int) -> Tensor:
 @operator(vjp={"input": lambda g, diagonal: _tril(g, diagonal)}, dtype_rule="any", inplace=True)
 def _tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """Zeros above a diagonal of matrices."""
-    return input.masked_fill(~_triangle_mask(input, diagonal), 0)  # type: ignore[attr-defined]
+    return input.masked_fill(~_triangle_mask(input, diagonal), 0)
 
 
 @operator(vjp={"input": lambda g, diagonal: _triu(g, diagonal)}, dtype_rule="any", inplace=True)
 def _triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """Zeros below a diagonal of matrices."""
-    return input.masked_fill(_triangle_mask(input, diagonal - 1), 0)  # type: ignore[attr-defined]
+    return input.masked_fill(_triangle_mask(input, diagonal - 1), 0)
 
 
 def _check_matrix(input: Tensor, op: str) -> None:

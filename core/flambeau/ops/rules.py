@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from flambeau import dtypes
+from flambeau.dispatch import front
+from flambeau.dispatch.run import wrong_type
 from flambeau.dtypes import BOOL, COMPLEX, FLOAT, INTEGER, dtype
 from flambeau.errors import ArgumentError, DtypeError, message
 from flambeau.graph import Node
@@ -24,7 +26,7 @@ REAL_NUMBERS = (BOOL, COMPLEX)
 def inplace_front(core: Function) -> Callable[[Function], Function]:
     """Make the decorated function the in-place form of a record whose canonical arguments are not what people write."""
     def decorate(function: Function) -> Function:
-        core.op.inplace_call = function  # type: ignore[attr-defined] - the record that a decorator left there
+        core.op.inplace_call = function  # type: ignore[attr-defined]
         return function
     return decorate
 
@@ -32,6 +34,21 @@ def inplace_front(core: Function) -> Callable[[Function], Function]:
 def inplace(core: Function) -> Function:
     """The in-place form of a record."""
     return core.op.inplace_call  # type: ignore[attr-defined,no-any-return]
+
+
+def tensors(core: Function, count: int) -> Function:
+    """The face of a binary record whose first `count` operands must be tensors when it is called by name."""
+    record, call = core.op, core  # type: ignore[attr-defined]
+
+    def face(input: Tensor, other: Any, *, out: Tensor | None = None) -> Tensor:
+        if not isinstance(input, Tensor):
+            raise wrong_type(record, 0, input)
+        if count == 2 and not isinstance(other, Tensor):
+            raise wrong_type(record, 1, other)
+        return call(input, other, out=out)  # type: ignore[no-any-return]
+    face.__name__ = face.__qualname__ = record.name
+    face.__doc__, face.__module__ = record.doc, record.module
+    return front(core)(face)
 
 
 # ---------------------------------------------------------------------------------------------- dtype rules
@@ -97,7 +114,7 @@ def conj(value: Any) -> Any:
 
 def zeros(g: Tensor) -> Tensor:
     """The gradient of a function that is constant almost everywhere."""
-    return g.new_zeros(g._array.shape)  # type: ignore[attr-defined,no-any-return] - a method of the creation operators
+    return g.new_zeros(g._array.shape)
 
 
 def by_operand(position: int, number: str, tensor: str) -> Callable[[Node], str]:

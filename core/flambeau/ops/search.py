@@ -94,7 +94,7 @@ def unique_consecutive(input: Tensor, return_inverse: bool = False, return_count
     first = creation._full((1,), 0, input._kind.to(dtypes.int64))
     starts = _cat_vectors(first, starts)
     counts = _cat_vectors(starts[1:], first + size) - starts
-    inverse = _cat_vectors(first, changed.to(dtypes.int64).cumsum(0))  # type: ignore[attr-defined]
+    inverse = _cat_vectors(first, changed.to(dtypes.int64).cumsum(0))
     values = flat.index_select(along, starts)
     if dim is None:
         inverse = inverse.reshape(input._array.shape)
@@ -128,26 +128,34 @@ def searchsorted(sorted_sequence: Tensor, input: Any, *, out_int32: bool = False
     if side is not None and side not in ("left", "right"):
         raise ArgumentError(f"torch.searchsorted(): side can only be 'left' or 'right' but got {side}")
     if side == "left" and right:
-        raise ArgumentError("torch.searchsorted(): side and right can't be set to opposites, got side of left while right was True")
+        raise ArgumentError("torch.searchsorted(): side and right can't be set to opposites, got side of "
+                            "left while right was True")
     after = bool(right) or side == "right"
     values = input if isinstance(input, Tensor) else construct.tensor(input, device=sorted_sequence.device)
     if not isinstance(input, Tensor):
         values = values.to(sorted_sequence._kind.dtype)
     if sorter is not None:
         if sorter._array.shape != sorted_sequence._array.shape:
-            raise ArgumentError("torch.searchsorted(): boundary and sorter must have the same size, but got boundary tensor "
-                                f"{list(sorted_sequence._array.shape)} and got sorter tensor {list(sorter._array.shape)}")
+            raise ArgumentError("torch.searchsorted(): boundary and sorter must have the same size, but got "
+                                "boundary tensor "
+                                f"{list(sorted_sequence._array.shape)} and got sorter tensor "
+                                f"{list(sorter._array.shape)}")
         sorted_sequence = sorted_sequence.gather(-1, sorter)
     mine, theirs = sorted_sequence._array.shape, values._array.shape
     if not mine:
-        raise ArgumentError("torch.searchsorted(): input value can be a scalar only when boundaries tensor dimension is 1")
+        raise ArgumentError("torch.searchsorted(): input value can be a scalar only when boundaries tensor "
+                            "dimension is 1")
     if len(mine) != 1 and mine[:-1] != theirs[:-1]:
-        raise ShapeError("torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 dimensions of "
-                         f"boundaries tensor and input value tensor must match, but we got boundaries tensor {list(mine)} and "
+        raise ShapeError("torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 "
+                         "dimensions of "
+                         "boundaries tensor and input value tensor must match, but we got boundaries "
+                         f"tensor {list(mine)} and "
                          f"input value tensor {list(theirs)}")
     if values._kind.dtype is not sorted_sequence._kind.dtype:
-        raise DtypeError("torch.searchsorted(): boundary tensor and input value tensor should have same dtype, but got "
-                         f"boundary tensor dtype {sorted_sequence.dtype} and input value tensor dtype {values.dtype}")
+        raise DtypeError("torch.searchsorted(): boundary tensor and input value tensor should have same "
+                         "dtype, but got "
+                         f"boundary tensor dtype {sorted_sequence.dtype} and input value tensor dtype "
+                         f"{values.dtype}")
     found = _searchsorted(sorted_sequence, values, after)
     return found.to(dtypes.int32) if out_int32 else found
 

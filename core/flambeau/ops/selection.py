@@ -9,7 +9,7 @@ from flambeau.dtypes import BOOL, INTEGER, dtype
 from flambeau.errors import ArgumentError, ArgumentTypeError, DtypeError, message
 from flambeau.ir import expr as ir
 from flambeau.ops import rules
-from flambeau.tensor import Tensor, TensorMethods
+from flambeau.tensor import Tensor, attach
 
 
 @pointwise(uncast=(0,), inplace=False, method=False, expr=ir.where,
@@ -20,7 +20,7 @@ def _where(condition: Tensor, input: Any, other: Any) -> Tensor:
 
 
 def _nonzero(condition: Tensor) -> tuple[Tensor, ...]:
-    return condition.nonzero(as_tuple=True)  # type: ignore[attr-defined,no-any-return]
+    return condition.nonzero(as_tuple=True)  # type: ignore[no-any-return]
 
 
 @front(_where, out=True)
@@ -54,20 +54,21 @@ def _method_where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     return where(condition, self, other)  # type: ignore[no-any-return]
 
 
-TensorMethods.where = _method_where  # type: ignore[attr-defined] - its arguments come in another order
+attach(_method_where, "where")  # the method's arguments come in another order
 
 
 # ---------------------------------------------------------------------------------------------- masked_fill
 @operator(vjp={"input": lambda g, mask: g.masked_fill(mask, 0)}, inplace=True, dtype_rule="any")
 def _masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """The tensor with a number where the mask holds, in the tensor's dtype."""
-    return _where(mask, input.new_tensor(value), input)  # type: ignore[attr-defined,no-any-return]
+    return _where(mask, input.new_tensor(value), input)  # type: ignore[no-any-return]
 
 
 def _fill_value(input: Tensor, mask: Any, value: Any) -> Any:
     """Check the arguments of masked_fill; the value as a number, or as a 0-d tensor if it wants a gradient."""
     if not isinstance(mask, Tensor):
-        raise ArgumentTypeError(f"masked_fill(): argument 'mask' (position 1) must be Tensor, not {type(mask).__name__}")
+        raise ArgumentTypeError("masked_fill(): argument 'mask' (position 1) must be Tensor, not "
+                                f"{type(mask).__name__}")
     if mask._kind.dtype.category != BOOL:
         raise DtypeError(message("masked_fill", "masked_fill only supports boolean masks, but got mask with dtype "
                                  f"{mask._kind.dtype}", next_step="compare it with 0"))
@@ -77,8 +78,8 @@ def _fill_value(input: Tensor, mask: Any, value: Any) -> Any:
             raise ArgumentError(message("masked_fill", "masked_fill only supports a 0-dimensional value tensor, but "
                                         f"got tensor with {len(value._array.shape)} dimension(s)."))
         if value._edge is not None and value.requires_grad:
-            return value.to(input._kind.device, target)  # type: ignore[attr-defined]
-        value = value.item()  # type: ignore[attr-defined]
+            return value.to(input._kind.device, target)
+        value = value.item()
     return _as_number(value, target)
 
 
@@ -106,7 +107,7 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     value = _fill_value(input, mask, value)
     if isinstance(value, Tensor):
         return where(mask, value, input)  # type: ignore[no-any-return]
-    return _masked_fill(input, mask, value)
+    return _masked_fill(input, mask, value)  # type: ignore[no-any-return]
 
 
 _masked_fill_inplace = rules.inplace(_masked_fill)
@@ -117,7 +118,7 @@ def masked_fill_(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """Put `value` where the mask holds, in place."""
     value = _fill_value(input, mask, value)
     if isinstance(value, Tensor):
-        return input.copy_(where(mask, value, input))  # type: ignore[attr-defined,no-any-return]
+        return input.copy_(where(mask, value, input))
     return _masked_fill_inplace(input, mask, value)  # type: ignore[no-any-return]
 
 

@@ -125,10 +125,12 @@ def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
     order = order[0] if len(order) == 1 and order[0].__class__ is tuple else order
     if _plain(order) and sorted(order) == _RANGES[:ndim]:
         return _permute(input, order)
-    order = as_dims(dims, "permute") if order else ()
+    order = as_dims(order, "permute") if order else ()
     if len(order) != ndim:
-        raise ShapeError("permute: number of dimensions in the tensor input does not match the length of the desired "
-                         f"ordering of dimensions i.e. input.dim() = {ndim} is not equal to len(dims) = {len(order)}")
+        raise ShapeError("permute: number of dimensions in the tensor input does not match the length of "
+                         "the desired "
+                         f"ordering of dimensions i.e. input.dim() = {ndim} is not equal to len(dims) = "
+                         f"{len(order)}")
     wrapped = tuple([shapes.wrap_dim(each, ndim) for each in order])
     if len(set(wrapped)) != ndim:
         raise ArgumentError(f"permute(): duplicate dims are not allowed; given: {list(order)}")
@@ -147,7 +149,8 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     sources = (source,) if isinstance(source, int) else tuple(source)
     places = (destination,) if isinstance(destination, int) else tuple(destination)
     if len(sources) != len(places):
-        raise ArgumentError(f"movedim: Invalid source or destination dims: source ({list(sources)} dims) should contain "
+        raise ArgumentError(f"movedim: Invalid source or destination dims: source ({list(sources)} dims) "
+                            "should contain "
                             f"the same number of dims as destination ({list(places)} dims)")
     from_dims = tuple([shapes.wrap_dim(each, ndim) for each in sources])
     to_dims = tuple([shapes.wrap_dim(each, ndim) for each in places])
@@ -322,7 +325,8 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     try:
         parts = shapes.infer_size(parts, size, "unflatten")
     except ShapeError:
-        raise ShapeError(f"unflatten: Provided sizes {list(parts)} don't multiply up to the size of dim {dim} ({size}) "
+        raise ShapeError(f"unflatten: Provided sizes {list(parts)} don't multiply up to the size of dim "
+                         f"{dim} ({size}) "
                          "in the input tensor") from None
     return view(input, (*shape[:dim], *parts, *shape[dim + 1:]))
 
@@ -415,8 +419,10 @@ def expand(input: Tensor, *sizes: Any, size: Any = None, implicit: builtins.bool
     shape = input._array.shape
     extra = len(wanted) - len(shape)
     if extra < 0:
-        raise ShapeError(f"expand(torch.{input.dtype.name}{{{list(shape)}}}, size={list(wanted)}): the number of sizes "
-                         f"provided ({len(wanted)}) must be greater or equal to the number of dimensions in the tensor "
+        raise ShapeError(f"expand(torch.{input.dtype.name}{{{list(shape)}}}, size={list(wanted)}): the "
+                         "number of sizes "
+                         f"provided ({len(wanted)}) must be greater or equal to the number of dimensions in "
+                         "the tensor "
                          f"({len(shape)})")
     if -1 in wanted:
         wanted = tuple([shape[index - extra] if each == -1 and index >= extra else each
@@ -424,7 +430,8 @@ def expand(input: Tensor, *sizes: Any, size: Any = None, implicit: builtins.bool
     for mine, theirs in zip(shape, wanted[extra:] if extra else wanted, strict=True):
         if mine != theirs and mine != 1:
             index = next(i for i, (a, b) in enumerate(zip(shape, wanted[extra:], strict=True)) if a not in (1, b))
-            raise ShapeError(f"expand: The expanded size of the tensor ({wanted[index + extra]}) must match the existing "
+            raise ShapeError(f"expand: The expanded size of the tensor ({wanted[index + extra]}) must match "
+                             "the existing "
                              f"size ({shape[index]}) at non-singleton dimension {index + extra}.  Target sizes: "
                              f"{list(wanted)}.  Tensor sizes: {list(shape)}")
     if wanted and min(wanted) < 0:

@@ -25,7 +25,7 @@ def _samples(make: Any) -> Any:
 def _softmax_backward_data(grad: Tensor, result: Tensor, dim: int) -> Tensor:
     """The gradient of softmax, from that of its result."""
     weighted = grad * result
-    return weighted - result * weighted.sum(dim, keepdim=True)  # type: ignore[no-any-return]
+    return weighted - result * weighted.sum(dim, keepdim=True)
 
 
 @dispatch.operator(samples=_samples, vjp={
@@ -33,16 +33,16 @@ def _softmax_backward_data(grad: Tensor, result: Tensor, dim: int) -> Tensor:
 def _softmax(input: Tensor, dim: int) -> Tensor:
     """Exponentials along a dimension, divided by their sum; shifted by the largest, so that nothing overflows."""
     if 0 in input._array.shape:
-        return input.clone()  # type: ignore[no-any-return]
+        return input.clone()
     dims = (dim,) if input._array.shape else ()
     exponentials = (input - input.detach().amax(dims, keepdim=True)).exp()
-    return exponentials / exponentials.sum(dims, keepdim=True)  # type: ignore[no-any-return]
+    return exponentials / exponentials.sum(dims, keepdim=True)
 
 
 @dispatch.operator(method=False)
 def _log_softmax_backward_data(grad: Tensor, result: Tensor, dim: int) -> Tensor:
     """The gradient of log_softmax, from that of its result."""
-    return grad - result.exp() * grad.sum(dim, keepdim=True)  # type: ignore[no-any-return]
+    return grad - result.exp() * grad.sum(dim, keepdim=True)
 
 
 @dispatch.operator(samples=_samples, vjp={
@@ -50,10 +50,10 @@ def _log_softmax_backward_data(grad: Tensor, result: Tensor, dim: int) -> Tensor
 def _log_softmax(input: Tensor, dim: int) -> Tensor:
     """The logarithm of softmax, computed without dividing."""
     if 0 in input._array.shape:
-        return input.clone()  # type: ignore[no-any-return]
+        return input.clone()
     dims = (dim,) if input._array.shape else ()
     shifted = input - input.detach().amax(dims, keepdim=True)
-    return shifted - shifted.exp().sum(dims, keepdim=True).log()  # type: ignore[no-any-return]
+    return shifted - shifted.exp().sum(dims, keepdim=True).log()
 
 
 def _prepare(op: str, input: Tensor, dim: Any, dtype: Any, stacklevel: int) -> tuple[Tensor, int]:
@@ -74,7 +74,7 @@ def _prepare(op: str, input: Tensor, dim: Any, dtype: Any, stacklevel: int) -> t
 
 
 @_faces.face(_softmax)
-def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+def softmax(input: Tensor, dim: int | None = None, _stacklevel: Any = 3, dtype: Any = None) -> Tensor:
     """Exponentials along `dim`, divided by their sum: positive numbers that add to 1. `dtype` casts the input first.
 
     RuntimeError for integers without `dtype`.
@@ -84,13 +84,13 @@ def softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
     >>> torch.softmax(torch.tensor([0., 0.]), dim=0)
     tensor([0.5000, 0.5000])
     """
-    if dtype is None and _stacklevel.__class__ is dtypes.dtype:
+    if dtype is None and isinstance(_stacklevel, dtypes.dtype):   # softmax(x, 1, torch.float64)
         _stacklevel, dtype = 3, _stacklevel
     return _softmax(*_prepare("softmax", input, dim, dtype, _stacklevel))  # type: ignore[no-any-return]
 
 
 @_faces.face(_log_softmax)
-def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
+def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: Any = 3, dtype: Any = None) -> Tensor:
     """The logarithm of `softmax`, more exact than taking it afterwards. `dtype` casts the input first.
 
     RuntimeError for integers without `dtype`.
@@ -100,7 +100,7 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dty
     >>> torch.log_softmax(torch.tensor([0., 0.]), dim=0)
     tensor([-0.6931, -0.6931])
     """
-    if dtype is None and _stacklevel.__class__ is dtypes.dtype:
+    if dtype is None and isinstance(_stacklevel, dtypes.dtype):   # softmax(x, 1, torch.float64)
         _stacklevel, dtype = 3, _stacklevel
     return _log_softmax(*_prepare("log_softmax", input, dim, dtype, _stacklevel))  # type: ignore[no-any-return]
 

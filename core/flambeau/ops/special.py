@@ -6,12 +6,12 @@ import math
 from typing import Any
 
 from flambeau.dispatch import binary, composite, front, int_to_float, unary
-from flambeau.dtypes import COMPLEX
-from flambeau.errors import UnsupportedError, message
+from flambeau.dtypes import COMPLEX, get_default_dtype
+from flambeau.errors import DtypeError, UnsupportedError, message
 from flambeau.ir import expr as ir
 from flambeau.ops import rules
 from flambeau.ops.selection import where
-from flambeau.tensor import Tensor
+from flambeau.tensor import Tensor, attach
 
 _TWO_OVER_SQRT_PI, _SQRT_PI_OVER_TWO = 2 / math.sqrt(math.pi), math.sqrt(math.pi) / 2
 
@@ -62,7 +62,8 @@ def _trigamma(input: Tensor) -> Tensor:
     """The derivative of `digamma`."""
 
 
-@binary(name="polygamma_series", promote=int_to_float, excluded=(COMPLEX,), method=False, namespace="internal", inplace=False,
+@binary(name="polygamma_series", promote=int_to_float, excluded=(COMPLEX,), method=False,
+        namespace="internal", inplace=False,
         vjp={"input": lambda g, input, order: g * polygamma(int(order) + 1, input)})
 def _polygamma(input: Tensor, order: float) -> Tensor:
     """A higher derivative of `digamma`."""
@@ -73,7 +74,15 @@ def polygamma(n: int, input: Tensor) -> Tensor:
     """The derivative of order `n` of `digamma`."""
     if n < 0:
         raise UnsupportedError(message("polygamma", "polygamma(n, x) does not support negative n.", given=f"n={n}"))
-    return digamma(input) if n == 0 else _trigamma(input) if n == 1 else _polygamma(input, float(n))
+    return digamma(input) if n == 0 else _trigamma(input) if n == 1 else _polygamma(input, float(n))  # type: ignore[no-any-return]
+
+
+def _polygamma_method(self: Tensor, n: int) -> Tensor:
+    """`polygamma(n, self)`."""
+    return polygamma(n, self)  # type: ignore[no-any-return]
+
+
+attach(_polygamma_method, "polygamma")
 
 
 # ---------------------------------------------------------------------------------------------- logit, xlogy
@@ -97,9 +106,9 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
     """
     if eps is not None:
         if not input._kind.differentiable:
-            input = input.to(rules.dtypes.get_default_dtype())
-        input = input.clamp(eps, 1 - eps)  # type: ignore[attr-defined]
-    return _logit(input)
+            input = input.to(get_default_dtype())
+        input = input.clamp(eps, 1 - eps)
+    return _logit(input)  # type: ignore[no-any-return]
 
 
 _logit_inplace = rules.inplace(_logit)
@@ -141,11 +150,15 @@ def xlogy(input: Tensor, other: Any) -> Tensor:
 # ---------------------------------------------------------------------------------------------- steps and bits
 def _same_dtype(op: str, input: Any, other: Any) -> None:
     if isinstance(input, Tensor) and isinstance(other, Tensor) and input._kind.dtype is not other._kind.dtype:
-        raise rules.DtypeError(message(op, f"{op} is not yet implemented for tensors with different dtypes.",
+        raise DtypeError(message(op, f"{op} is not yet implemented for tensors with different dtypes.",
                                        given=f"{input._kind.dtype} and {other._kind.dtype}", next_step="convert one"))
 
 
-@binary(vjp="none", excluded=(COMPLEX,), expr=lambda x, y: ir.where(ir.isnan(x), x, ir.where(ir.eq(x, 0), y, ir.cast(x > 0, "result"))))
+def _heaviside_expr(x: Any, y: Any) -> Any:
+    return ir.where(ir.isnan(x), x, ir.where(ir.eq(x, 0), y, ir.cast(x > 0, "result")))
+
+
+@binary(vjp="none", excluded=(COMPLEX,), expr=_heaviside_expr)
 def _heaviside(input: Tensor, values: Tensor) -> Tensor:
     """The step function."""
 
@@ -159,7 +172,7 @@ def heaviside(input: Tensor, values: Tensor) -> Tensor:
     tensor([0.0000, 0.5000, 1.0000])
     """
     _same_dtype("heaviside", input, values)
-    return _heaviside(input, values)
+    return _heaviside(input, values)  # type: ignore[no-any-return]
 
 
 def _copysign_slope(g: Tensor, input: Tensor, result: Tensor) -> Tensor:
@@ -186,7 +199,8 @@ def nextafter(input: Tensor, other: Tensor) -> Tensor:
 @composite(out=True, inplace=True)
 def ldexp(input: Tensor, other: Tensor) -> Tensor:
     """`input * 2 ** other`."""
-    return input * (2.0 ** other)  # type: ignore[operator,no-any-return]
+    return input * (2.0 ** other)  # type: ignore[no-any-return]
 
 
+copysign, nextafter = rules.tensors(copysign, 1), rules.tensors(nextafter, 2)
 __all__ = rules.public(globals())

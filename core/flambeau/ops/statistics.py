@@ -203,7 +203,7 @@ def _quantile(op: str, input: Tensor, q: Any, dim: Any, keepdim: bool, interpola
     ordered = values.sort(-1)[0]
     result = _between(ordered, q.reshape(-1), interpolation, skip_nan)
     outer = ordered._array.shape[:-1] if not keepdim else kept
-    return result.movedim(-1, 0).reshape((*(q._array.shape), *outer))  # type: ignore[no-any-return]
+    return result.movedim(-1, 0).reshape((*(q._array.shape), *outer))
 
 
 def _between(ordered: Tensor, q: Tensor, interpolation: str, skip_nan: bool) -> Tensor:
@@ -223,10 +223,10 @@ def _between(ordered: Tensor, q: Tensor, interpolation: str, skip_nan: bool) -> 
     below = ranks.floor()
     low = ordered.gather(-1, below.detach().to(dtypes.int64))
     if interpolation in ("lower", "higher", "nearest"):
-        return low  # type: ignore[no-any-return]
+        return low
     high = ordered.gather(-1, ranks.ceil().detach().to(dtypes.int64))
     weight = 0.5 * (ranks != below).to(ordered._kind.dtype) if interpolation == "midpoint" else ranks - below
-    return low + (high - low) * weight  # type: ignore[no-any-return]
+    return low + (high - low) * weight
 
 
 @_faces.reducing()
@@ -265,7 +265,7 @@ def _histc(input: Tensor, bins: int, low: float, high: float) -> Tensor:
     values = input.reshape(-1)
     values = values.masked_select((values >= low) & (values <= high))
     places = ((values - low) * (bins / (high - low))).floor().to(dtypes.int64).clamp(max=bins - 1)
-    return input.new_zeros((bins,)).scatter_add(0, places, values * 0 + 1)  # type: ignore[no-any-return]
+    return input.new_zeros((bins,)).scatter_add(0, places, values * 0 + 1)
 
 
 @dispatch.front(_histc, out=True)

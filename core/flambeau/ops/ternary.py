@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau.dispatch import alias, binary, front, pointwise
+from flambeau.dispatch.run import wrong_type
 from flambeau.dtypes import COMPLEX, FLOAT
 from flambeau.errors import ArgumentError, DtypeError, message
 from flambeau.finfo import finfo
@@ -63,13 +64,14 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None
     """
     if max is None:
         _chosen("clamp", min, max)
-        return _clamp_min(input, min, out=out)
+        return _clamp_min(input, min, out=out)  # type: ignore[no-any-return]
     if min is None:
-        return _clamp_max(input, max, out=out)
-    return _clamp(input, min, max, out=out)
+        return _clamp_max(input, max, out=out)  # type: ignore[no-any-return]
+    return _clamp(input, min, max, out=out)  # type: ignore[no-any-return]
 
 
-_clamp_inplace, _min_inplace, _max_inplace = (rules.inplace(_clamp), rules.inplace(_clamp_min), rules.inplace(_clamp_max))
+_clamp_inplace = rules.inplace(_clamp)
+_min_inplace, _max_inplace = rules.inplace(_clamp_min), rules.inplace(_clamp_max)
 
 
 @rules.inplace_front(_clamp)
@@ -86,13 +88,17 @@ def clamp_(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
 @front(_clamp_min)
 def clamp_min(input: Tensor, min: Any, *, out: Tensor | None = None) -> Tensor:
     """Each element, at least `min`."""
-    return _clamp_min(input, min, out=out)
+    if not isinstance(input, Tensor):
+        raise wrong_type(_clamp_min.op, 0, input)
+    return _clamp_min(input, min, out=out)  # type: ignore[no-any-return]
 
 
 @front(_clamp_max)
 def clamp_max(input: Tensor, max: Any, *, out: Tensor | None = None) -> Tensor:
     """Each element, at most `max`."""
-    return _clamp_max(input, max, out=out)
+    if not isinstance(input, Tensor):
+        raise wrong_type(_clamp_max.op, 0, input)
+    return _clamp_max(input, max, out=out)  # type: ignore[no-any-return]
 
 
 clip = alias("clip", clamp)
@@ -107,7 +113,7 @@ clip = alias("clip", clamp)
                 "weight": lambda g, input, end: g * rules.conj(end - input)})
 def _lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     """Linear interpolation."""
-    return input + weight * (end - input)  # type: ignore[operator,no-any-return]
+    return input + weight * (end - input)  # type: ignore[no-any-return]
 
 
 def _check_lerp(input: Tensor, end: Tensor, weight: Any) -> None:
@@ -127,7 +133,7 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     tensor([2., 4.])
     """
     _check_lerp(input, end, weight)
-    return _lerp(input, end, weight)
+    return _lerp(input, end, weight)  # type: ignore[no-any-return]
 
 
 @pointwise(expr=lambda x, y, z, value: x + value * y * z,
@@ -152,7 +158,8 @@ def _factor(op: str, value: Any, *operands: Any) -> Any:
     if common.category < FLOAT and isinstance(value, float):
         return int(value)
     if common.category < COMPLEX and isinstance(value, complex):
-        raise ArgumentError(message(op, f"value cannot be converted to type {common} without overflow", given=repr(value)))
+        raise ArgumentError(message(op, f"value cannot be converted to type {common} without overflow",
+                                    given=repr(value)))
     return value
 
 
@@ -164,7 +171,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, 
     >>> torch.addcmul(torch.zeros(2), torch.tensor([1., 2.]), torch.tensor([3., 4.]), value=0.5)
     tensor([1.5000, 4.0000])
     """
-    return _addcmul(input, tensor1, tensor2, _factor("addcmul", value, input, tensor1, tensor2), out=out)
+    return _addcmul(input, tensor1, tensor2, _factor("addcmul", value, input, tensor1, tensor2), out=out)  # type: ignore[no-any-return]
 
 
 @front(_addcdiv)
@@ -175,7 +182,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, 
     >>> torch.addcdiv(torch.zeros(2), torch.tensor([1., 2.]), torch.tensor([2., 4.]))
     tensor([0.5000, 0.5000])
     """
-    return _addcdiv(input, tensor1, tensor2, value, out=out)
+    return _addcdiv(input, tensor1, tensor2, value, out=out)  # type: ignore[no-any-return]
 
 
 _addcmul_inplace, _addcdiv_inplace = rules.inplace(_addcmul), rules.inplace(_addcdiv)
@@ -212,7 +219,8 @@ def _limits(input: Tensor, nan: Any, posinf: Any, neginf: Any) -> tuple[float, f
 
 
 @front(_nan_to_num, out=True)
-def nan_to_num(input: Tensor, nan: float | None = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
+def nan_to_num(input: Tensor, nan: float | None = 0.0, posinf: float | None = None,
+               neginf: float | None = None) -> Tensor:
     """`nan`, `posinf` and `neginf` in place of what is not finite; by default 0 and the dtype's limits.
 
     >>> import flambeau as torch
@@ -220,8 +228,8 @@ def nan_to_num(input: Tensor, nan: float | None = 0.0, posinf: float | None = No
     tensor([0., 9., 1.])
     """
     if not input._kind.differentiable:
-        return input.clone()  # type: ignore[attr-defined,no-any-return]
-    return _nan_to_num(input, *_limits(input, nan, posinf, neginf))
+        return input.clone()
+    return _nan_to_num(input, *_limits(input, nan, posinf, neginf))  # type: ignore[no-any-return]
 
 
 _nan_to_num_inplace = rules.inplace(_nan_to_num)

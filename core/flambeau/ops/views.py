@@ -5,6 +5,7 @@ What a backend owes for views of another dtype is one kernel, `reinterpret`; the
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,13 +13,12 @@ from flambeau import dtypes, shapes
 from flambeau.dispatch import composite, front, operator, primitive, views
 from flambeau.dispatch import view as view_rule
 from flambeau.dtypes import dtype
-from flambeau.errors import ArgumentError, DimensionError, DtypeError, GraphError, ShapeError, message
-from flambeau.graph import LAZY, STATE, edge_of
+from flambeau.errors import ArgumentError, DimensionError, DtypeError, ShapeError, message
 from flambeau.ops import creation
 from flambeau.ops import shape as shape_ops
 from flambeau.ops.indexing import WHOLE, _index_basic, _index_put, narrow, select, slice_dim
 from flambeau.shapes import Shape
-from flambeau.tensor import Tensor, alias, attach, version_cell
+from flambeau.tensor import Tensor, alias, attach
 
 Layout = tuple[Shape, Shape, int]
 
@@ -139,15 +139,18 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     """
     wanted, strides = shapes.as_shape((size,), "as_strided"), shapes.as_shape((stride,), "as_strided")
     if len(wanted) != len(strides):
-        raise ShapeError(f"as_strided: mismatch in length of strides and shape; given: {list(wanted)}, {list(strides)}")
+        raise ShapeError(f"as_strided: mismatch in length of strides and shape; given: {list(wanted)}, "
+                         f"{list(strides)}")
     if any(each < 0 for each in strides):
-        raise ShapeError(f"as_strided: Negative strides are not supported at the moment, got strides: {list(strides)}")
+        raise ShapeError("as_strided: Negative strides are not supported at the moment, got strides: "
+                         f"{list(strides)}")
     base = input._kind.backend.layout(input._array)
     start = base[1] if storage_offset is None else storage_offset
     try:
         return _as_strided(input, wanted, strides, start, base)
     except (TypeError, ValueError) as error:
-        raise ShapeError(f"setStorage: sizes {list(wanted)}, strides {list(strides)}, storage offset {start} are out of "
+        raise ShapeError(f"setStorage: sizes {list(wanted)}, strides {list(strides)}, storage offset "
+                         f"{start} are out of "
                          "bounds for the tensor's storage; choose a layout inside it") from error
 
 
@@ -196,7 +199,8 @@ def view_as_complex(input: Tensor) -> Tensor:
     """
     shape = input._array.shape
     if input._kind.dtype not in (dtypes.float32, dtypes.float64):
-        raise DtypeError("view_as_complex is only supported for half, float and double tensors, but got a tensor of "
+        raise DtypeError("view_as_complex is only supported for half, float and double tensors, but got a "
+                         "tensor of "
                          f"scalar type: {input.dtype}")
     if not shape:
         raise ShapeError("Input tensor must have one or more dimensions; given: a 0-d tensor")
@@ -206,7 +210,8 @@ def view_as_complex(input: Tensor) -> Tensor:
     if strides[-1] != 1:
         raise ShapeError(f"Tensor must have a last dimension with stride 1; given: {list(strides)}")
     if any(each % 2 for each in strides[:-1]) or offset % 2:
-        raise ShapeError("Tensor must have a stride divisible by 2 for all but last dimension, and an offset divisible "
+        raise ShapeError("Tensor must have a stride divisible by 2 for all but last dimension, and an "
+                         "offset divisible "
                          f"by 2; given: {list(strides)}, offset {offset}")
     return _view_as_complex(input)
 
@@ -236,11 +241,13 @@ def view_dtype(input: Tensor, wanted: dtype) -> Tensor:
             raise ShapeError("self.dim() cannot be 0 to view "
                              f"{input.dtype} as {wanted} (different element sizes)")
         if strides[-1] != 1:
-            raise ShapeError(f"self.stride(-1) must be 1 to view {input.dtype} as {wanted} (different element sizes), "
+            raise ShapeError(f"self.stride(-1) must be 1 to view {input.dtype} as {wanted} (different "
+                             "element sizes), "
                              f"but got {strides[-1]}")
         ratio = new // old
         if new > old and (shape[-1] % ratio or offset % ratio or any(each % ratio for each in strides[:-1])):
-            raise ShapeError(f"self.size(-1), its strides and its storage_offset must be divisible by {ratio} to view "
+            raise ShapeError("self.size(-1), its strides and its storage_offset must be divisible by "
+                             f"{ratio} to view "
                              f"{input.dtype} as {wanted} (different element sizes); given: {list(shape)}, "
                              f"{list(strides)}, {offset}")
     return _view_dtype(input, wanted, old)
@@ -335,7 +342,8 @@ def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) ->
         raise ArgumentError("split_with_sizes expects split_sizes have only non-negative entries, but got "
                             f"split_sizes={list(sizes)}")
     if sum(sizes) != shape[dim]:
-        raise ArgumentError(f"split_with_sizes expects split_sizes to sum exactly to {shape[dim]} (input tensor's size "
+        raise ArgumentError(f"split_with_sizes expects split_sizes to sum exactly to {shape[dim]} (input "
+                            "tensor's size "
                             f"at dimension {dim}), but got split_sizes={list(sizes)}")
     return _split_with_sizes(input, sizes, dim)
 
@@ -355,7 +363,8 @@ def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Ten
         raise ArgumentError("split expects at least a 1-dimensional tensor; given: a 0-d tensor")
     dim = shapes.wrap_dim(dim, len(shape))
     if split_size_or_sections < 0:
-        raise ArgumentError(f"split expects split_size be non-negative, but got split_size={split_size_or_sections}")
+        raise ArgumentError("split expects split_size be non-negative, but got "
+                            f"split_size={split_size_or_sections}")
     if not split_size_or_sections and shape[dim]:
         raise ArgumentError("split_size can only be 0 if dimension size is 0, but got dimension size of "
                             f"{shape[dim]}")
@@ -436,7 +445,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
             raise ArgumentError(f"number of sections must be larger than 0, got {count}")
         small, more = divmod(size, count)
         cuts = [index * small + min(index, more) for index in range(count + 1)]
-        return tuple([slice_dim(input, dim, start, end) for start, end in zip(cuts, cuts[1:], strict=False)])
+        return tuple([slice_dim(input, dim, start, end) for start, end in itertools.pairwise(cuts)])
     cuts = [0, *indices_or_sections]
     ends: list[int | None] = [*indices_or_sections, None]
     return tuple([slice_dim(input, dim, start, end) for start, end in zip(cuts, ends, strict=True)])
@@ -451,7 +460,8 @@ def _named_split(name: str, least: int, dim: int) -> Callable[..., Any]:
                                 f"{'s' if least > 1 else ''}, but got a tensor with {len(shape)} dimensions!")
         where = 0 if name == "hsplit" and len(shape) == 1 else dim
         if isinstance(indices_or_sections, int) and (indices_or_sections <= 0 or shape[where] % indices_or_sections):
-            raise ArgumentError(f"torch.{name} attempted to split along dimension {where}, but the size of the dimension "
+            raise ArgumentError(f"torch.{name} attempted to split along dimension {where}, but the size of "
+                                "the dimension "
                                 f"{shape[where]} is not divisible by the split_size {indices_or_sections}!")
         return tensor_split(input, indices_or_sections, where)
     call.__name__ = call.__qualname__ = name
@@ -486,109 +496,3 @@ def unsafe_split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int 
 def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """`chunk` whose results are tensors of their own, not views."""
     return _untracked(chunk(input, chunks, dim))
-
-
-# ---------------------------------------------------------------------------------------------- in place
-def _become(self: Tensor, view: Callable[[Tensor], Tensor]) -> Tensor:
-    """Make a tensor what a view of it is: other metadata over the same memory, with the view's history."""
-    edge = edge_of(self)
-    if edge is not None and STATE.enabled and edge[0].is_accumulator:
-        raise GraphError("a leaf Variable that requires grad is being used in an in-place operation; "
-                         "use the out-of-place form, or wrap the change in torch.no_grad()")
-    old = alias(self)
-    old._edge, old._view, old._counter = edge, self._view, version_cell(self)
-    result = view(old)
-    self._array = result._array
-    if self._view is not None:
-        self._view, self._edge = result._view, result._edge
-    else:
-        self._edge = None if result._edge is LAZY else result._edge
-    return self
-
-
-@attach
-def squeeze_(self: Tensor, dim: Any = None) -> Tensor:
-    """`squeeze` in place."""
-    return _become(self, lambda x: shape_ops.squeeze(x, dim))
-
-
-@attach
-def unsqueeze_(self: Tensor, dim: int) -> Tensor:
-    """`unsqueeze` in place."""
-    return _become(self, lambda x: shape_ops.unsqueeze(x, dim))
-
-
-@attach
-def t_(self: Tensor) -> Tensor:
-    """`t` in place."""
-    return _become(self, shape_ops.t)
-
-
-@attach
-def transpose_(self: Tensor, dim0: int, dim1: int) -> Tensor:
-    """`transpose` in place."""
-    return _become(self, lambda x: shape_ops.transpose(x, dim0, dim1))
-
-
-attach(transpose_, "swapaxes_", "swapdims_")
-
-
-@attach
-def as_strided_(self: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
-    """`as_strided` in place."""
-    return _become(self, lambda x: as_strided(x, size, stride, storage_offset))
-
-
-@attach
-def resize_(self: Tensor, *sizes: Any, memory_format: Any = None) -> Tensor:
-    """Give the tensor another shape in place: over its storage where that is large enough, else over a new one.
-
-    Elements beyond those that were there are uninitialised. RuntimeError for a tensor that requires grad.
-    """
-    size = shape_ops.as_dims(sizes, "resize_") if sizes != ((),) else ()
-    shapes.check_nonnegative(size, "resize_")
-    if self._array.shape == size:
-        return self
-    if edge_of(self) is not None:
-        raise GraphError("cannot resize variables that require grad")
-    backend = self._kind.backend
-    strides = shapes.contiguous_strides(size)
-    offset = backend.layout(self._array)[1]
-    try:
-        self._array = backend.as_strided(self._array, size, strides, offset)
-    except (TypeError, ValueError):
-        old = self._array
-        self._array = backend.empty(size, self._kind.dtype, self._kind.index)
-        storage = backend.storage(old)
-        count = shapes.Size(storage.shape).numel() - offset
-        backend.copy(backend.as_strided(self._array, (count,), (1,), 0), backend.as_strided(old, (count,), (1,), offset))
-    return self
-
-
-@attach
-def resize_as_(self: Tensor, other: Tensor, memory_format: Any = None) -> Tensor:
-    """`resize_` to the shape of another tensor."""
-    return resize_(self, other._array.shape)
-
-
-@attach
-def set_(self: Tensor, source: Tensor | None = None) -> Tensor:
-    """Make the tensor one over the memory of `source`, with its shape and strides; empty without one."""
-    if source is None:
-        self._array = self._kind.backend.empty((0,), self._kind.dtype, self._kind.index)
-        return self
-    if source._kind is not self._kind:
-        raise DtypeError(message("set_", "the source must have the same dtype and device", given=repr(source._kind),
-                                 allowed=repr(self._kind)))
-    self._array = source._array
-    self._counter = version_cell(source)
-    return self
-
-
-@attach
-def is_set_to(self: Tensor, tensor: Tensor) -> bool:
-    """Whether both tensors have the same memory, shape, strides and offset."""
-    backend = self._kind.backend
-    mine, theirs = self._array, tensor._array
-    return (mine.shape == theirs.shape and backend.storage(mine) is backend.storage(theirs)
-            and backend.layout(mine) == backend.layout(theirs))

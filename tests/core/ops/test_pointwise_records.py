@@ -9,9 +9,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import flambeau
 import numpy as np
 import pytest
+
+import flambeau
 from flambeau.ir import expr as ir
 from flambeau.registry import OPERATORS, OpDef
 
@@ -72,7 +73,8 @@ def _numbers(record: OpDef, drawn: list[Any]) -> list[Any]:
 
 
 def _as_arrays(values: list[Any]) -> dict[str, Any]:
-    return {str(index): each.numpy() if isinstance(each, flambeau.Tensor) else each for index, each in enumerate(values)}
+    return {str(index): each.numpy() if isinstance(each, flambeau.Tensor) else each
+            for index, each in enumerate(values)}
 
 
 @pytest.mark.parametrize("record", WITH_EXPR, ids=lambda record: record.name)

@@ -166,7 +166,7 @@ def program_21(torch, x, w):
 
 def program_22(torch, x, w):
     y = x * 1
-    z = y * w
+    _ = y * w
     y[0] = 0.0
     return y.sum()
 
@@ -240,7 +240,7 @@ def program_32(torch, x, w):
 
 def program_33(torch, x, w):
     y = x * 1
-    a, b = y.split(2, 1)
+    a, _ = y.split(2, 1)
     a.mul_(2)
     return x
 

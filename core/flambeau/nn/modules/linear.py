@@ -78,7 +78,11 @@ class Linear(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the layer."""
-        return F.linear(input, self.weight, self.bias)
+        own = self._parameters
+        try:  # the short way to parameters that are where `__init__` put them
+            return F.linear(input, own["weight"], own["bias"])
+        except KeyError:  # replaced by a plain attribute or a property, as parametrisations do
+            return F.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         """Sizes and whether there is a bias."""
