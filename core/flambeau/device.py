@@ -64,7 +64,7 @@ class device:  # noqa: N801 - the name that PyTorch users know
     def __hash__(self) -> int:
         return self._hash
 
-    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
         return device, ((self.type,) if self.index is None else (self.type, self.index))
 
     def __enter__(self) -> device:

@@ -139,7 +139,7 @@ class Node:
     @property
     def metadata(self) -> dict[str, Any]:
         """A dictionary for the user's own notes."""
-        return self.__dict__.setdefault("notes", {})  # type: ignore[no-any-return]
+        return self.__dict__.setdefault("notes", {})
 
     def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call `hook(grad_inputs, grad_outputs)` after the node's gradients are computed."""
@@ -159,7 +159,7 @@ class Node:
         gradients: list[Any] = [None] * len(self.edges)
         for slots, vjp, kept in self.plan.calls:
             value = vjp(grad, *[saved[index] for index in kept])
-            if slots.__class__ is int:
+            if isinstance(slots, int):
                 gradients[slots] = value
             elif slots is None:
                 return list(value)
@@ -295,7 +295,7 @@ def edge_of(tensor: Tensor) -> Edge | None:
     view = tensor._view
     if view is None or edge is None or (edge is not LAZY and edge[0].is_accumulator):
         return edge
-    version = tensor._counter[0]  # type: ignore[index] - a view always shares a counter
+    version = version_cell(tensor)[0]
     if edge is LAZY or version != view.version:
         above = edge_of(view.parent)
         if above is None:

@@ -76,7 +76,7 @@ class Tensor(TensorMethods):
     _post_accumulate_hooks: dict[int, Callable[..., Any]] | None = None
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Tensor:
-        return cls._legacy_new(*args, **kwargs)
+        return cls._legacy_new(*args, **kwargs)  # type: ignore[attr-defined]  # attached by ops.legacy
 
     # -- what it is
     @property
@@ -261,7 +261,7 @@ class Tensor(TensorMethods):
 
 def attach(member: Any, *names: str) -> Any:
     """Make a function or property a member of every tensor, under its own name or the names given; returns it."""
-    function = member.fget if isinstance(member, property) else member
+    function: Any = member.fget if isinstance(member, property) else member
     for name in names or (function.__name__,):
         setattr(TensorMethods, name, member)
     return member

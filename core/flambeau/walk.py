@@ -101,7 +101,8 @@ class Walk:
             for edge, gradient in zip(node.edges, gradients, strict=True):
                 if edge is not None and gradient is not None:
                     give(edge[0], edge[1], gradient, node)
-            gradients = gradient = None  # type: ignore[assignment] - or a leaf's gradient would look shared
+            del gradients  # or a leaf's gradient would look shared
+            gradient = None
 
     def _capture(self, node: Node, grad: Any) -> None:
         for number, slot in self.captures[node].items():  # type: ignore[index]
@@ -224,7 +225,7 @@ def _walk(tensors: Sequence[Tensor], gradients: Sequence[Tensor | None], retain_
         for edge, first in zip(edges, firsts, strict=True):
             assert edge is not None
             walk.give(edge[0], edge[1], first, edge[0])
-        firsts = gradients = ()  # type: ignore[assignment] - drop our references
+        del firsts, first  # the walk shall hold the only references
         walk.run()
     finally:
         STATE.enabled = before

@@ -84,7 +84,7 @@ def _nll_loss_backward(grad: Any, target: Any, weight: Any, reduction: str, igno
 
 
 def _mse_loss(input: Any, target: Any, reduction: str) -> Any:
-    difference = input - target
+    difference = np.asarray(input - target)
     np.multiply(difference, difference, difference)
     if reduction == "none":
         return difference

@@ -66,7 +66,7 @@ def _stepwise(switch: _Switch, generator: Generator[Any, Any, Any]) -> Generator
                 sent = yield value
             except GeneratorExit:
                 raise
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - whatever is thrown in goes on into the generator
                 with switch._again():
                     try:
                         value = generator.throw(error)
@@ -156,14 +156,17 @@ class inference_mode(_Switch):  # noqa: N801 - PyTorch's name
     (True, False)
     """
 
+    mode: bool
+
     def __new__(cls, mode: Any = True) -> Any:
         self = object.__new__(cls)
         self.mode = True if callable(mode) else bool(mode)
         return self(mode) if callable(mode) else self
 
     def __enter__(self) -> None:
-        self._before = STATE.enabled, STATE.inference
-        STATE.enabled = not self.mode if self.mode else STATE.enabled
+        self._states = STATE.enabled, STATE.inference
+        if self.mode:
+            STATE.enabled = False
         STATE.inference = self.mode
         self._marker = _MarkInference() if self.mode else None
         if self._marker is not None:
@@ -172,7 +175,7 @@ class inference_mode(_Switch):  # noqa: N801 - PyTorch's name
     def __exit__(self, *exc: object) -> None:
         if self._marker is not None:
             self._marker.__exit__()
-        STATE.enabled, STATE.inference = self._before
+        STATE.enabled, STATE.inference = self._states
 
     def _again(self) -> inference_mode:
         again = object.__new__(inference_mode)

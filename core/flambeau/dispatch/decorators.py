@@ -37,7 +37,7 @@ def publish(record: OpDef, call: Function) -> Function:
     call.__name__ = call.__qualname__ = record.name
     call.__doc__ = function.__doc__
     call.__module__ = function.__module__
-    call.__wrapped__ = function  # type: ignore[attr-defined] - what inspect.signature shows
+    call.__wrapped__ = function  # type: ignore[attr-defined]  # what inspect.signature shows
     call.op = record  # type: ignore[attr-defined]
     return call
 

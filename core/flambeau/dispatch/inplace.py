@@ -34,7 +34,7 @@ def bind_inplace(record: OpDef) -> Callable[..., Tensor]:
         if kwargs or len(args) != len(record.parameters):
             args = record.complete(args, kwargs)
         if ACTIVE and STACK.modes:
-            return modes.through(record, call, args, {})  # type: ignore[no-any-return]
+            return modes.through(record, call, args, {})
         if len(args) == 1 and (input._edge is None or not STATE.enabled) and input._view is None:
             plan = plans.get(input._kind)
             if plan is None:
@@ -52,7 +52,7 @@ def _bind_inplace_binary(record: OpDef) -> Callable[..., Tensor]:
 
     def call(input: Tensor, other: Any) -> Tensor:
         if ACTIVE and STACK.modes:
-            return modes.through(record, call, (input, other), {})  # type: ignore[no-any-return]
+            return modes.through(record, call, (input, other), {})
         if (input._edge is not None and STATE.enabled) or input._view is not None:
             return general_inplace(record, (input, other))
         kind = input._kind
@@ -86,7 +86,7 @@ def bind_inplace_operator(record: OpDef) -> Callable[..., Tensor]:
     def call(input: Tensor, *rest: Any, **kwargs: Any) -> Tensor:
         args = record.complete((input, *rest), kwargs)
         if ACTIVE and STACK.modes:
-            return modes.through(record, call, args, {})  # type: ignore[no-any-return]
+            return modes.through(record, call, args, {})
         return write_inplace(record, args, lambda: execute(record, args), input)
     return call
 
@@ -110,7 +110,7 @@ def general_inplace(record: OpDef, args: tuple[Any, ...]) -> Tensor:
 def _compute_unrecorded(record: OpDef, args: tuple[Any, ...]) -> Tensor:
     operands = tuple([operand(record, position, each) for position, each in enumerate(args)])
     if record.vjps is None and record.decomposition is not None and record.promote is None:
-        return record.decomposition(*operands)  # type: ignore[no-any-return]
+        return record.decomposition(*operands)
     return compute(record, operands)
 
 
@@ -170,8 +170,8 @@ def _inplace_node(record: OpDef, args: tuple[Any, ...], target: Tensor) -> Node 
 def _adopt(node: Node, record: OpDef, target: Tensor) -> None:
     """Make a node of an in-place call the target's history, with saved results at their new version."""
     if node.results:
-        node.versions = tuple((index, target._counter[0] if any(index == each for each, _ in node.results) else version)
-                              for index, version in node.versions)  # type: ignore[index]
+        node.versions = tuple((index, target._version if any(index == each for each, _ in node.results) else version)
+                              for index, version in node.versions)
         assert node.saved is not None
         for index, _ in node.results:
             if isinstance(node.saved[index], Packed):  # packed before the change: pack the new value

@@ -56,7 +56,9 @@ def to_real(common: dtype) -> tuple[dtype, dtype]:
 
 def common_dtype(operands: Sequence[Any]) -> dtype:
     """The dtype that operands, tensors and Python numbers, promote to."""
-    dims, zeros, scalars = [], [], []
+    dims: list[dtype] = []
+    zeros: list[dtype] = []
+    scalars: list[dtype] = []
     for each in operands:
         if isinstance(each, Tensor):
             (dims if each._array.shape else zeros).append(each._kind.dtype)
@@ -87,9 +89,8 @@ def operand(record: OpDef, position: int, value: Any) -> Any:
         return value
     if hasattr(value, "__array__") and hasattr(value, "item") and not getattr(value, "shape", (1,)):
         return value.item()
-    for number in NUMBERS:
-        if isinstance(value, number):
-            return number(value)
+    if isinstance(value, (int, float, complex)):  # a subclass, such as NumPy's float64
+        return int(value) if isinstance(value, int) else value + 0
     raise wrong_type(record, position, value)
 
 
@@ -223,7 +224,7 @@ def bind_unary(record: OpDef) -> Callable[..., Tensor]:
 
     def call(input: Tensor, *, out: Tensor | None = None) -> Tensor:
         if ACTIVE and STACK.modes:
-            return modes.through(record, call, (input,), {"out": out})  # type: ignore[no-any-return]
+            return modes.through(record, call, (input,), {"out": out})
         try:
             plan = plans[input._kind]
         except (KeyError, AttributeError):
@@ -258,7 +259,7 @@ def bind_binary(record: OpDef, long_way: Callable[..., Tensor] = general) -> Cal
 
     def call(input: Any, other: Any, *, out: Tensor | None = None) -> Tensor:
         if ACTIVE and STACK.modes:
-            return modes.through(record, call, (input, other), {"out": out})  # type: ignore[no-any-return]
+            return modes.through(record, call, (input, other), {"out": out})
         if isinstance(other, Tensor) and isinstance(input, Tensor):
             kind = input._kind
             if other._kind is not kind or out is not None:
@@ -366,6 +367,6 @@ def bind_pointwise(record: OpDef) -> Callable[..., Tensor]:
         if kwargs or len(args) != arity:
             args = record.complete(args, kwargs)
         if ACTIVE and STACK.modes:
-            return modes.through(record, call, args, {"out": out})  # type: ignore[no-any-return]
+            return modes.through(record, call, args, {"out": out})
         return general(record, args, out)
     return call

@@ -83,7 +83,7 @@ def write_out(op: str, out: Tensor, result: Tensor) -> Tensor:
     """Put a result into `out=`, resizing it if needed; refuses a lossy cast and gradients."""
     if not isinstance(out, Tensor):
         raise ArgumentTypeError(f"{op}(): argument 'out' must be Tensor, not {type(out).__name__}")
-    if STATE.enabled and (result._edge is not None or (out._edge is not None and edge_of(out) is not None)):
+    if STATE.enabled and ((result._edge is not None and edge_of(result) is not None) or (out._edge is not None and edge_of(out) is not None)):
         raise ArgumentError(f"{op}(): functions with out=... arguments don't support automatic differentiation, but "
                             "one of the arguments requires grad; leave out= away, or wrap the call in torch.no_grad()")
     if out._kind.device is not result._kind.device:
@@ -150,7 +150,7 @@ def execute(record: OpDef, args: tuple[Any, ...]) -> Any:
 def _unwrap_list(record: OpDef, args: tuple[Any, ...], position: int, arrays: list[Any],
                  kind: Kind | None) -> tuple[Kind | None, bool]:
     wanted = False
-    unwrapped = []
+    unwrapped: list[Any] = []
     for value in args[position]:
         if value is None:
             unwrapped.append(None)

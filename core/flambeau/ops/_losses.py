@@ -19,7 +19,7 @@ def checked_reduction(op: str, reduction: Any, size_average: Any = None, reduce:
                       stacklevel=3)
     if reduction not in REDUCTIONS:
         raise ArgumentValueError(f"{reduction} is not a valid value for reduction; {op}: allowed: none, mean, sum")
-    return reduction  # type: ignore[no-any-return]
+    return reduction
 
 
 def reduced(losses: Tensor, reduction: str) -> Tensor:

@@ -34,13 +34,13 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     >>> torch.nn.functional.relu(torch.tensor([-1., 2.]))
     tensor([0., 2.])
     """
-    return _relu_inplace(input) if inplace else nonlinear._relu(input)  # type: ignore[no-any-return]
+    return _relu_inplace(input) if inplace else nonlinear._relu(input)
 
 
 @composite(method=False, namespace="nn.functional")
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """Each element limited to [0, 6]."""
-    return hardtanh(input, 0.0, 6.0, inplace)  # type: ignore[no-any-return]
+    return hardtanh(input, 0.0, 6.0, inplace)
 
 
 @front(nonlinear._selu)
@@ -51,13 +51,13 @@ def selu(input: Tensor, inplace: bool = False) -> Tensor:
     >>> torch.selu(torch.tensor([-1., 2.]))
     tensor([-1.1113,  2.1014])
     """
-    return _selu_inplace(input) if inplace else nonlinear._selu(input)  # type: ignore[no-any-return]
+    return _selu_inplace(input) if inplace else nonlinear._selu(input)
 
 
 @rules.inplace_front(nonlinear._celu)
 def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
     """`celu` in place."""
-    return celu(input, alpha, inplace=True)  # type: ignore[no-any-return]
+    return celu(input, alpha, inplace=True)
 
 
 @front(nonlinear._celu)
@@ -66,13 +66,13 @@ def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     _check_floating("celu", input)
     if alpha == 0:
         raise ArgumentError(message("celu", "ZeroDivisionError: alpha cannot be 0 for CELU", given=repr(alpha)))
-    return (_celu_inplace if inplace else nonlinear._celu)(input, alpha)  # type: ignore[no-any-return]
+    return (_celu_inplace if inplace else nonlinear._celu)(input, alpha)
 
 
 @rules.inplace_front(nonlinear._elu)
 def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
     """`elu` in place."""
-    return _elu_inplace(input, alpha, 1.0, 1.0)  # type: ignore[no-any-return]
+    return _elu_inplace(input, alpha, 1.0, 1.0)
 
 
 @front(nonlinear._elu)
@@ -84,13 +84,13 @@ def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     tensor([-0.6321,  2.0000])
     """
     _check_floating("elu", input)
-    return elu_(input, alpha) if inplace else nonlinear._elu(input, alpha, 1.0, 1.0)  # type: ignore[no-any-return]
+    return elu_(input, alpha) if inplace else nonlinear._elu(input, alpha, 1.0, 1.0)
 
 
 @rules.inplace_front(nonlinear._leaky_relu)
 def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     """`leaky_relu` in place."""
-    return _leaky_inplace(input, negative_slope)  # type: ignore[no-any-return]
+    return _leaky_inplace(input, negative_slope)
 
 
 @front(nonlinear._leaky_relu)
@@ -102,7 +102,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     tensor([-0.1000,  2.0000])
     """
     _check_floating("leaky_relu", input)
-    return leaky_relu_(input, negative_slope) if inplace else nonlinear._leaky_relu(input, negative_slope)  # type: ignore[no-any-return]
+    return leaky_relu_(input, negative_slope) if inplace else nonlinear._leaky_relu(input, negative_slope)
 
 
 @front(nonlinear._hardtanh)
@@ -113,7 +113,7 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
                                          given=f"min_val={min_val}, max_val={max_val}"))
     if not input._kind.dtype.is_floating_point and not input._kind.dtype.is_complex:
         min_val, max_val = int(min_val), int(max_val)
-    return (_hardtanh_inplace if inplace else nonlinear._hardtanh)(input, min_val, max_val)  # type: ignore
+    return (_hardtanh_inplace if inplace else nonlinear._hardtanh)(input, min_val, max_val)
 
 
 @front(nonlinear._threshold, out=True)
@@ -124,10 +124,10 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     >>> torch.threshold(torch.tensor([0.1, 2.]), 0.5, 20.)
     tensor([20.,  2.])
     """
-    return (_threshold_inplace if inplace else nonlinear._threshold)(input, threshold, value)  # type: ignore[no-any-return]
+    return (_threshold_inplace if inplace else nonlinear._threshold)(input, threshold, value)
 
 
-@front(nonlinear._gelu)
+@front(nonlinear._gelu, out=True)
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """The element times the chance that a normal variate is below it; `approximate="tanh"` for the cheaper formula.
 
@@ -136,9 +136,9 @@ def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     tensor([-0.1587,  1.9545])
     """
     if approximate == "none":
-        return nonlinear._gelu(input)  # type: ignore[no-any-return]
+        return nonlinear._gelu(input)
     if approximate == "tanh":
-        return nonlinear._gelu_tanh(input)  # type: ignore[no-any-return]
+        return nonlinear._gelu_tanh(input)
     raise ArgumentError(message("gelu", "approximate argument must be either none or tanh.", given=repr(approximate)))
 
 
@@ -146,7 +146,7 @@ def _maybe_inplace(core: Any) -> Any:
     changed = rules.inplace(core)
 
     def face(input: Tensor, inplace: bool = False) -> Tensor:
-        return changed(input) if inplace else core(input)  # type: ignore[no-any-return]
+        return changed(input) if inplace else core(input)
     face.__name__ = face.__qualname__ = core.op.name
     face.__doc__ = core.op.doc
     return front(core)(face)
@@ -159,7 +159,7 @@ hardsigmoid = _maybe_inplace(nonlinear._hardsigmoid)
 logsigmoid = nonlinear._logsigmoid
 
 
-@front(nonlinear._softplus)
+@front(nonlinear._softplus, out=True)
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """`log(1 + exp(beta x)) / beta`; the element itself where `beta x` is above `threshold`.
 
@@ -168,17 +168,17 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
     tensor([ 0.6931, 30.0000])
     """
     _check_floating("softplus", input)
-    return nonlinear._softplus(input, beta, threshold)  # type: ignore[no-any-return]
+    return nonlinear._softplus(input, beta, threshold)
 
 
-@front(nonlinear._softshrink)
+@front(nonlinear._softshrink, out=True)
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """The element moved by `lambd` towards 0, or 0 within `lambd` of it."""
     _check_floating("softshrink", input)
     if lambd < 0:
         raise ArgumentError(message("softshrink", "lambda must be greater or equal to 0, but found to be "
                                     f"{lambd}", next_step="pass a non-negative lambd"))
-    return nonlinear._softshrink(input, lambd)  # type: ignore[no-any-return]
+    return nonlinear._softshrink(input, lambd)
 
 
 @composite(method=False, namespace="nn.functional")
@@ -190,7 +190,7 @@ def softsign(input: Tensor) -> Tensor:
 @composite(method=False, namespace="nn.functional")
 def tanhshrink(input: Tensor) -> Tensor:
     """`x - tanh(x)`."""
-    return input - tanh(input)  # type: ignore[no-any-return]
+    return input - tanh(input)
 
 
 @composite()
@@ -213,7 +213,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
         weight = weight.reshape((count,) + (1,) * (len(shape) - 2))
     elif weight._array.shape and not shape:
         weight = weight.reshape(())
-    return nonlinear._prelu_kernel(input, weight)  # type: ignore[no-any-return]
+    return nonlinear._prelu_kernel(input, weight)
 
 
 @composite(method=False, namespace="nn.functional")
@@ -230,7 +230,7 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
     if shape[dim] % 2:
         raise ShapeError(message("glu", f"Halving dimension must be even, but dimension {dim} is size {shape[dim]}"))
     half = shape[dim] // 2
-    return input.narrow(dim, 0, half) * sigmoid(input.narrow(dim, half, half))  # type: ignore
+    return input.narrow(dim, 0, half) * sigmoid(input.narrow(dim, half, half))
 
 
 @front(nonlinear._hardshrink, out=True)
@@ -242,7 +242,7 @@ def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     tensor([ 0., -2.])
     """
     _check_floating("hardshrink", input)
-    return nonlinear._hardshrink(input, lambd)  # type: ignore[no-any-return]
+    return nonlinear._hardshrink(input, lambd)
 
 
 __all__ = rules.public(globals())

@@ -85,7 +85,7 @@ def amax(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     tensor(5.)
     """
     _refuse_complex("amax", input)
-    return _amax(input, shapes.reduction_dims(dim, len(input._array.shape)), keepdim)  # type: ignore[no-any-return]
+    return _amax(input, shapes.reduction_dims(dim, len(input._array.shape)), keepdim)
 
 
 @_faces.face(_amin)
@@ -99,21 +99,21 @@ def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
     tensor([1., 2.])
     """
     _refuse_complex("amin", input)
-    return _amin(input, shapes.reduction_dims(dim, len(input._array.shape)), keepdim)  # type: ignore[no-any-return]
+    return _amin(input, shapes.reduction_dims(dim, len(input._array.shape)), keepdim)
 
 
 @dispatch.operator(vjp={"input": lambda g, input, result: _shared(g, input, result, tuple(range(input.dim())), False)},
                    method=False, grad_name="MaxBackward1")
 def _max_all(input: Tensor) -> Tensor:
     """The largest of all elements."""
-    return _amax(input, tuple(range(len(input._array.shape))), False)  # type: ignore[no-any-return]
+    return _amax(input, tuple(range(len(input._array.shape))), False)
 
 
 @dispatch.operator(vjp={"input": lambda g, input, result: _shared(g, input, result, tuple(range(input.dim())), False)},
                    method=False, grad_name="MinBackward1")
 def _min_all(input: Tensor) -> Tensor:
     """The smallest of all elements."""
-    return _amin(input, tuple(range(len(input._array.shape))), False)  # type: ignore[no-any-return]
+    return _amin(input, tuple(range(len(input._array.shape))), False)
 
 
 def _samples_dim(make: Any) -> Any:
@@ -145,6 +145,7 @@ def _with_place(find: Any, input: Tensor, dim: int, keepdim: bool) -> tuple[Tens
 
 def _extremum(op: str, full: Any, along: Any, binary: str, result_type: Any, input: Tensor, dim: Any,
               keepdim: bool) -> Any:
+    _faces.as_tensor_argument(op, "input", input)
     if dim is None:
         _faces.check_full_nonempty(op, input)
         _refuse_complex(op, input)
@@ -251,7 +252,7 @@ def argmax(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     >>> torch.tensor([[1., 5.], [3., 2.]]).argmax(dim=1)
     tensor([1, 0])
     """
-    return _argmax(input, _check_place("argmax", input, dim), keepdim)  # type: ignore[no-any-return]
+    return _argmax(input, _check_place("argmax", input, dim), keepdim)
 
 
 @_faces.face(_argmin)
@@ -264,7 +265,7 @@ def argmin(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     >>> torch.tensor([[1., 5.], [3., 2.]]).argmin()
     tensor(0)
     """
-    return _argmin(input, _check_place("argmin", input, dim), keepdim)  # type: ignore[no-any-return]
+    return _argmin(input, _check_place("argmin", input, dim), keepdim)
 
 
 __all__ = [name for name, value in list(globals().items())

@@ -29,7 +29,7 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
     tensor([[[1., 2.],
              [1., 2.]]])
     """
-    from flambeau.ops import random
+    from flambeau.ops.dropout import dropout
     if is_causal and attn_mask is not None:
         raise ArgumentError("scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
     if enable_gqa:
@@ -47,5 +47,5 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
     else:
         weights = (scores if attn_mask is None else scores + attn_mask).softmax(-1)
     if dropout_p > 0.0:
-        weights = random.dropout(weights, dropout_p, True)
-    return weights @ value  # type: ignore[no-any-return]
+        weights = dropout(weights, dropout_p, True)
+    return weights @ value

@@ -26,7 +26,7 @@ def eq(input: Tensor, other: Any) -> Tensor:
 @binary(promote=comparison, vjp="none", expr=ir.ne)
 def ne(input: Tensor, other: Any) -> Tensor:
     """Whether elements differ."""
-    return ~(input == other)  # type: ignore[no-any-return]
+    return ~(input == other)
 
 
 @binary(promote=comparison, vjp="none", excluded=(COMPLEX,), expr=lambda x, y: x < y)
@@ -37,19 +37,19 @@ def lt(input: Tensor, other: Any) -> Tensor:
 @binary(promote=comparison, vjp="none", excluded=(COMPLEX,), expr=lambda x, y: x <= y)
 def le(input: Tensor, other: Any) -> Tensor:
     """Whether elements are less than or equal to those of `other`."""
-    return (input < other) | (input == other)  # type: ignore[no-any-return]
+    return (input < other) | (input == other)
 
 
 @binary(promote=comparison, vjp="none", excluded=(COMPLEX,), expr=lambda x, y: x > y)
 def gt(input: Tensor, other: Any) -> Tensor:
     """Whether elements are greater than those of `other`."""
-    return lt.op.call(other, input)  # type: ignore[attr-defined,no-any-return]
+    return lt.op.call(other, input)  # type: ignore[attr-defined]
 
 
 @binary(promote=comparison, vjp="none", excluded=(COMPLEX,), expr=lambda x, y: x >= y)
 def ge(input: Tensor, other: Any) -> Tensor:
     """Whether elements are greater than or equal to those of `other`."""
-    return (input > other) | (input == other)  # type: ignore[no-any-return]
+    return (input > other) | (input == other)
 
 
 eq, ne, lt, le, gt, ge = (rules.tensors(each, 1) for each in (eq, ne, lt, le, gt, ge))
@@ -70,19 +70,19 @@ def logical_and(input: Tensor, other: Tensor) -> Tensor:
     >>> torch.logical_and(torch.tensor([0, 1]), torch.tensor([2., 3.]))
     tensor([False,  True])
     """
-    return _truth(input) & _truth(other)  # type: ignore[no-any-return]
+    return _truth(input) & _truth(other)
 
 
 @binary(promote=comparison, vjp="none", expr=ir.logical_or)
 def logical_or(input: Tensor, other: Tensor) -> Tensor:
     """Whether either element is not zero."""
-    return _truth(input) | _truth(other)  # type: ignore[no-any-return]
+    return _truth(input) | _truth(other)
 
 
 @binary(promote=comparison, vjp="none", expr=ir.logical_xor)
 def logical_xor(input: Tensor, other: Tensor) -> Tensor:
     """Whether exactly one element is not zero."""
-    return _truth(input) ^ _truth(other)  # type: ignore[no-any-return]
+    return _truth(input) ^ _truth(other)
 
 
 @unary(promote=comparison, vjp="none", expr=ir.logical_not)
@@ -110,7 +110,7 @@ def isnan(input: Tensor) -> Tensor:
 def isinf(input: Tensor) -> Tensor:
     """Whether elements are infinite."""
     if input._kind.dtype.is_complex:
-        return isinf(input.real) | isinf(input.imag)  # type: ignore[no-any-return]
+        return isinf(input.real) | isinf(input.imag)
     return input.abs() == float("inf")
 
 
@@ -171,7 +171,7 @@ def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8
         input, other = input.to(get_default_dtype()), other.to(get_default_dtype())
     distance = (input - other).abs()
     allowed = atol + (rtol * other).abs()
-    return close | (isfinite(distance) & (distance <= allowed))  # type: ignore[no-any-return]
+    return close | (isfinite(distance) & (distance <= allowed))
 
 
 __all__ = rules.public(globals())

@@ -64,7 +64,7 @@ def _angle_slope(g: Tensor, input: Tensor) -> Tensor:
     if not input._kind.dtype.is_complex:
         return rules.zeros(g)
     squared = (input * rules.conj(input)).real
-    return (input * 1j * (g / squared)).masked_fill(squared == 0, 0)  # type: ignore
+    return (input * 1j * (g / squared)).masked_fill(squared == 0, 0)
 
 
 @unary(promote=_angle_rule, vjp={"input": _angle_slope}, inplace=False)
@@ -76,8 +76,8 @@ def angle(input: Tensor) -> Tensor:
     tensor([1.5708, 3.1416])
     """
     if input._kind.dtype.is_complex:
-        return atan2(input.imag, input.real)  # type: ignore[no-any-return]
-    return atan2((input * 0).abs(), input)  # type: ignore[no-any-return]
+        return atan2(input.imag, input.real)
+    return atan2((input * 0).abs(), input)
 
 
 @binary(promote=rules.to_complex, excluded=rules.FLOATS_ONLY, method=False, inplace=False,
@@ -106,14 +106,14 @@ def complex(real: Tensor, imag: Tensor) -> Tensor:
     tensor([1.+2.j])
     """
     _check_parts("complex", real, imag)
-    return _complex(real, imag)  # type: ignore[no-any-return]
+    return _complex(real, imag)
 
 
 @composite(out=True, method=False)
 def polar(abs: Tensor, angle: Tensor) -> Tensor:
     """A complex tensor from absolute values and angles in radians, which have one dtype."""
     _check_parts("polar", abs, angle)
-    return _complex(abs * angle.cos(), abs * angle.sin())  # type: ignore[no-any-return]
+    return _complex(abs * angle.cos(), abs * angle.sin())
 
 
 __all__ = rules.public(globals())

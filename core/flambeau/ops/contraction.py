@@ -27,7 +27,7 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
     if input._array.shape[-1] != other._array.shape[-1]:
         raise ShapeError(f"inner() the last dimension must match on both input tensors but got shapes "
                          f"{describe(input._array.shape, other._array.shape)}")
-    return tensordot(input, other, dims=([-1], [-1]))  # type: ignore[no-any-return]
+    return tensordot(input, other, dims=([-1], [-1]))
 
 
 @dispatch.composite(out=True, method=False)
@@ -53,7 +53,7 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     size = _faces.count(a._array.shape, ours)
     rows, columns = _faces.count(a._array.shape, left), _faces.count(b._array.shape, right)
     product = mm(a.permute((*left, *ours)).reshape(rows, size), b.permute((*theirs, *right)).reshape(size, columns))
-    return product.reshape((*(a._array.shape[each] for each in left), *(b._array.shape[each] for each in right)))  # type: ignore[no-any-return]
+    return product.reshape((*(a._array.shape[each] for each in left), *(b._array.shape[each] for each in right)))
 
 
 def _contracted(a: Tensor, b: Tensor, dims: Any) -> tuple[Shape, Shape]:
@@ -131,7 +131,7 @@ def multi_dot(tensors: list[Tensor]) -> Tensor:
         if first == last:
             return matrices[first]
         middle = split[first][last]
-        return mm(product(first, middle), product(middle + 1, last))  # type: ignore[no-any-return]
+        return mm(product(first, middle), product(middle + 1, last))
 
     result = product(0, len(matrices) - 1)
     if row:
@@ -191,7 +191,7 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
         if 3 not in shape:
             raise ShapeError(f"cross: no dimension of size 3 in input; given: {list(shape)}")
         dim = shape.index(3)
-    return linalg_cross(input, other, dim=dim)  # type: ignore[no-any-return]
+    return linalg_cross(input, other, dim=dim)
 
 
 @dispatch.composite(method=False)
@@ -213,7 +213,7 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
         raise ArgumentError(f"cdist only supports non-negative p values; given: {p}")
     difference = x1.unsqueeze(-2) - x2.unsqueeze(-3)
     from flambeau.ops.norms import vector_norm
-    return vector_norm(difference, p, -1)  # type: ignore[no-any-return]
+    return vector_norm(difference, p, -1)
 
 
 __all__ = [name for name, value in list(globals().items())

@@ -53,7 +53,7 @@ def decomposition_of(record: OpDef) -> Callable[..., Tensor]:
         tree = ir.trace(record.expr, record.parameters)
         like = next(each for each in operands if isinstance(each, Tensor)).dtype
         functions = _Functions(where=where, cast=lambda value, target: _cast(value, target, like))
-        return ir.evaluate(tree, dict(zip(record.parameters, operands, strict=True)), functions)  # type: ignore
+        return ir.evaluate(tree, dict(zip(record.parameters, operands, strict=True)), functions)
     return decomposition
 
 

@@ -53,8 +53,8 @@ def add(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) ->
     tensor([ 6., 12.])
     """
     if alpha == 1 and alpha.__class__ is not bool:
-        return _add(input, other, out=out)  # type: ignore[no-any-return]
-    return _add(input, _scaled("add", input, other, alpha), out=out)  # type: ignore[no-any-return]
+        return _add(input, other, out=out)
+    return _add(input, _scaled("add", input, other, alpha), out=out)
 
 
 _add_inplace = rules.inplace(_add)
@@ -63,7 +63,7 @@ _add_inplace = rules.inplace(_add)
 @rules.inplace_front(_add)
 def add_(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """Add `alpha * other` in place."""
-    return _add_inplace(input, other if alpha == 1 else _scaled("add_", input, other, alpha))  # type: ignore[no-any-return]
+    return _add_inplace(input, other if alpha == 1 else _scaled("add_", input, other, alpha))
 
 
 @binary(vjp={"input": lambda g: g, "other": lambda g: -g}, promote=_SUB_BOOL, expr=lambda x, y: x - y)
@@ -81,7 +81,7 @@ def sub(input: Any, other: Any, *, alpha: Any = 1, out: Tensor | None = None) ->
     >>> torch.sub(torch.tensor([1, 2]), 1)
     tensor([0, 1])
     """
-    return _sub(input, other if alpha == 1 else _scaled("sub", input, other, alpha), out=out)  # type: ignore[no-any-return]
+    return _sub(input, other if alpha == 1 else _scaled("sub", input, other, alpha), out=out)
 
 
 _sub_inplace = rules.inplace(_sub)
@@ -90,7 +90,7 @@ _sub_inplace = rules.inplace(_sub)
 @rules.inplace_front(_sub)
 def sub_(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """Subtract `alpha * other` in place."""
-    return _sub_inplace(input, other if alpha == 1 else _scaled("sub_", input, other, alpha))  # type: ignore[no-any-return]
+    return _sub_inplace(input, other if alpha == 1 else _scaled("sub_", input, other, alpha))
 
 
 subtract = alias("subtract", sub)
@@ -100,7 +100,7 @@ subtract = alias("subtract", sub)
         grad_name="RsubBackward1", expr=lambda x, y: y - x)
 def _rsub(input: Tensor, other: Any) -> Tensor:
     """Difference the other way round."""
-    return other - input  # type: ignore[no-any-return]
+    return other - input
 
 
 @front(_rsub)
@@ -113,7 +113,7 @@ def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     """
     if not isinstance(input, Tensor):
         raise wrong_type(_rsub.op, 0, input)
-    return _rsub(input if alpha == 1 else _scaled("rsub", other, input, alpha), other)  # type: ignore[no-any-return]
+    return _rsub(input if alpha == 1 else _scaled("rsub", other, input, alpha), other)
 
 
 @unary(promote=_NEG_BOOL, vjp={"input": lambda g: -g}, expr=lambda x: -x)
@@ -175,7 +175,7 @@ def floor_divide(input: Tensor, other: Any) -> Tensor:
         namespace="internal", grad_name="DivBackward2", expr=lambda x, y: x // y)
 def _div_floor(input: Tensor, other: Any) -> Tensor:
     """The quotient rounded down."""
-    return floor_divide(input, other)  # type: ignore[no-any-return]
+    return floor_divide(input, other)
 
 
 @binary(vjp={"input": rules.zeros, "other": rules.zeros}, excluded=(*rules.NOT_BOOL, COMPLEX), method=False,
@@ -183,7 +183,7 @@ def _div_floor(input: Tensor, other: Any) -> Tensor:
 def _trunc_divide(input: Tensor, other: Any) -> Tensor:
     """The quotient rounded towards zero."""
     down = floor_divide(input, other)
-    return down + ((down < 0) & (down * other != input))  # type: ignore[no-any-return]
+    return down + ((down < 0) & (down * other != input))
 
 
 def _rounding(op: str, mode: str | None) -> Any:
@@ -206,10 +206,10 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Tensor
     (tensor([ 3.5000, -3.5000]), tensor([ 3, -3]))
     """
     if rounding_mode is None:
-        return _div(input, other, out=out)  # type: ignore[no-any-return]
+        return _div(input, other, out=out)
     if rounding_mode == "trunc" and rules.common_of(input, other).is_floating_point:
-        return _div(input, other).trunc() if out is None else _div(input, other).trunc(out=out)  # type: ignore
-    return _rounding("div", rounding_mode)(input, other, out=out)  # type: ignore[no-any-return]
+        return _div(input, other).trunc() if out is None else _div(input, other).trunc(out=out)
+    return _rounding("div", rounding_mode)(input, other, out=out)
 
 
 _div_inplace = rules.inplace(_div)
@@ -219,9 +219,9 @@ _div_inplace = rules.inplace(_div)
 def div_(input: Tensor, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     """Divide in place."""
     if rounding_mode == "trunc" and input._kind.dtype.is_floating_point:
-        return _div_inplace(input, other).trunc_()  # type: ignore[no-any-return]
+        return _div_inplace(input, other).trunc_()
     chosen = _div_inplace if rounding_mode is None else rules.inplace(_rounding("div_", rounding_mode))
-    return chosen(input, other)  # type: ignore[no-any-return]
+    return chosen(input, other)
 
 
 divide = alias("divide", div)
@@ -239,7 +239,7 @@ def remainder(input: Tensor, other: Any) -> Tensor:
     tensor([1., 1.])
     """
     rest = fmod.op.call(input, other)  # type: ignore[attr-defined]
-    return rest + other * ((rest != 0) & ((rest < 0) ^ (other < 0)))  # type: ignore[no-any-return]
+    return rest + other * ((rest != 0) & ((rest < 0) ^ (other < 0)))
 
 
 @binary(excluded=(*rules.NOT_BOOL, COMPLEX), expr=ir.fmod,
@@ -272,24 +272,24 @@ def _pow_base(g: Tensor, input: Any, exponent: Any) -> Tensor:
         if exponent == 0:
             return rules.zeros(g)
         if exponent == 2:
-            return g * (rules.conj(input) * 2)  # type: ignore[no-any-return]
-        return g * rules.conj(input ** (exponent - 1) * exponent)  # type: ignore[no-any-return]
+            return g * (rules.conj(input) * 2)
+        return g * rules.conj(input ** (exponent - 1) * exponent)
     slope = exponent * input ** (exponent - 1)
-    return g * rules.conj(slope.masked_fill(exponent == 0, 0))  # type: ignore[no-any-return]
+    return g * rules.conj(slope.masked_fill(exponent == 0, 0))
 
 
 def _pow_exponent(g: Tensor, input: Any, exponent: Any, result: Tensor) -> Tensor:
     """The gradient of the exponent: 0 where the base is 0 and the exponent is not negative."""
     if not isinstance(input, Tensor):
         if input == 0:
-            return (g * rules.conj(result * float("-inf"))).masked_fill(exponent >= 0, 0)  # type: ignore[no-any-return]
+            return (g * rules.conj(result * float("-inf"))).masked_fill(exponent >= 0, 0)
         import cmath
         logarithm = cmath.log(input)
         factor = logarithm if result._kind.dtype.is_complex else logarithm.real if input > 0 else float("nan")
-        return g * rules.conj(result * factor)  # type: ignore[no-any-return]
+        return g * rules.conj(result * factor)
     slope = result * input.log()
     at_zero = (input == 0) if exponent._kind.dtype.is_complex else (input == 0) & (exponent >= 0)
-    return g * rules.conj(slope.masked_fill(at_zero, 0))  # type: ignore[no-any-return]
+    return g * rules.conj(slope.masked_fill(at_zero, 0))
 
 
 def _pow_name(node: Any) -> str:
@@ -315,7 +315,7 @@ def pow(input: Any, exponent: Any, *, out: Tensor | None = None) -> Tensor:
     >>> torch.pow(torch.tensor([1., 2., 3.]), 2), torch.pow(2, torch.tensor([1, 2, 3]))
     (tensor([1., 4., 9.]), tensor([2, 4, 8]))
     """
-    return _pow(input, exponent, out=out)  # type: ignore[no-any-return]
+    return _pow(input, exponent, out=out)
 
 
 def _double(value: Any, wide: Any) -> Any:
@@ -331,7 +331,7 @@ def float_power(input: Any, exponent: Any) -> Tensor:
     tensor([0.5000, 0.3333], dtype=torch.float64)
     """
     wide = dtypes.complex128 if rules.common_of(input, exponent).is_complex else dtypes.float64
-    return pow(_double(input, wide), _double(exponent, wide))  # type: ignore[no-any-return]
+    return pow(_double(input, wide), _double(exponent, wide))
 
 
 @rules.inplace_front(float_power)
@@ -383,7 +383,7 @@ def _sgn_input(g: Tensor, input: Tensor, result: Tensor) -> Tensor:
         return rules.zeros(g)
     size = input.abs()
     across = (g - (g * rules.conj(result)).real * result) / size
-    return across.masked_fill(size == 0, 0)  # type: ignore[no-any-return]
+    return across.masked_fill(size == 0, 0)
 
 
 @unary(promote=to_real, excluded=rules.NOT_BOOL, vjp={"input": lambda g, input: g * input.sgn()},
@@ -406,7 +406,7 @@ def abs_(input: Tensor) -> Tensor:
     """Absolute values in place; complex tensors, whose absolute values are real, are refused."""
     if input._kind.dtype.is_complex:
         raise DtypeError("In-place abs is not supported for complex tensors; use abs()")
-    return _abs_inplace(input)  # type: ignore[no-any-return]
+    return _abs_inplace(input)
 
 
 @unary(excluded=(COMPLEX,), vjp={"input": rules.zeros},
@@ -424,7 +424,7 @@ def sign(input: Tensor) -> Tensor:
 def sgn(input: Tensor) -> Tensor:
     """Each element divided by its absolute value, 0 for 0; `sign` for complex tensors too."""
     if not input._kind.dtype.is_complex:
-        return sign(input)  # type: ignore[no-any-return]
+        return sign(input)
     size = input.abs()
     return (input / size).masked_fill(size == 0, 0)
 
@@ -432,7 +432,7 @@ def sgn(input: Tensor) -> Tensor:
 # ---------------------------------------------------------------------------------------------- larger and smaller
 def _winner(g: Tensor, mine: Any, other: Any, loses: Any) -> Tensor:
     """The gradient of `maximum` or `minimum`: all of it where `mine` is chosen, half of it on ties."""
-    return where(mine == other, g / 2, g).masked_fill(loses, 0)  # type: ignore[no-any-return]
+    return where(mine == other, g / 2, g).masked_fill(loses, 0)
 
 
 @binary(excluded=(COMPLEX,), expr=ir.maximum,
@@ -445,7 +445,7 @@ def maximum(input: Tensor, other: Tensor) -> Tensor:
     >>> torch.maximum(torch.tensor([1, 5]), torch.tensor([3, 2]))
     tensor([3, 5])
     """
-    return where((input > other) | (input != input), input, other)  # type: ignore[no-any-return]
+    return where((input > other) | (input != input), input, other)
 
 
 @binary(excluded=(COMPLEX,), expr=ir.minimum,
@@ -458,7 +458,7 @@ def minimum(input: Tensor, other: Tensor) -> Tensor:
     >>> torch.minimum(torch.tensor([1, 5]), torch.tensor([3, 2]))
     tensor([1, 2])
     """
-    return where((input < other) | (input != input), input, other)  # type: ignore[no-any-return]
+    return where((input < other) | (input != input), input, other)
 
 
 def _fmax_expr(x: Any, y: Any) -> Any:
@@ -498,7 +498,7 @@ def gcd(input: Tensor, other: Tensor) -> Tensor:
 def lcm(input: Tensor, other: Tensor) -> Tensor:
     """The least common multiple of integers; 0 where one of them is 0."""
     divisor = gcd(input, other)
-    return abs(floor_divide(input, divisor.masked_fill(divisor == 0, 1)) * other)  # type: ignore
+    return abs(floor_divide(input, divisor.masked_fill(divisor == 0, 1)) * other)
 
 
 maximum, minimum, fmax, fmin, gcd, lcm = (

@@ -63,17 +63,16 @@ def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max
     padding = -1 if padding_idx is None else padding_idx % rows
     if max_norm is not None:
         _renormalise(input, weight, max_norm, norm_type)
-    return _embedding(weight, input, padding, bool(scale_grad_by_freq))  # type: ignore[no-any-return]
+    return _embedding(weight, input, padding, bool(scale_grad_by_freq))
 
 
 def _renormalise(input: Tensor, weight: Tensor, max_norm: float, norm_type: float) -> None:
     """Shorten, in place, the rows that will be looked up and are longer than `max_norm`."""
-    from flambeau.autograd.grad_mode import no_grad
-    with no_grad():
-        used = input.reshape(-1).unique()
-        rows = weight.index_select(0, used)
-        norms = rows.norm(norm_type, dim=1, keepdim=True)
-        weight.index_copy_(0, used, (rows * (max_norm / (norms + 1e-7))).where(norms > max_norm, rows))
+    table = weight.detach()  # the same memory, without recording
+    used = input.reshape(-1).unique()
+    rows = table.index_select(0, used)
+    norms = rows.norm(norm_type, dim=1, keepdim=True)
+    table.index_copy_(0, used, (rows * (max_norm / (norms + 1e-7))).where(norms > max_norm, rows))
 
 
 @composite(namespace="nn.functional", method=False)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flambeau import dispatch
+from flambeau import dispatch, dtypes
 from flambeau.errors import ArgumentError, DtypeError, ShapeError
 from flambeau.ops import _faces
 from flambeau.shapes import Shape
@@ -65,7 +65,7 @@ def _solve_shape(A: Tensor, B: Tensor) -> Shape:
 
 
 def _solve_matrix_gradient(g: Tensor, A: Tensor, result: Tensor) -> Tensor:
-    return -_linalg_solve(_adjoint(A), g).matmul(_adjoint(result))  # type: ignore[no-any-return]
+    return -_linalg_solve(_adjoint(A), g).matmul(_adjoint(result))
 
 
 @dispatch.primitive(namespace="linalg", method=False, grad_name="LinalgSolveExBackward0", vjp={
@@ -94,11 +94,11 @@ def solve(A: Tensor, B: Tensor, *, left: bool = True) -> Tensor:
         if vector:
             raise ArgumentError("linalg.solve: Vector broadcasting of the left hand side is not supported for "
                                 "left=False")
-        return solve(A.transpose(-2, -1), B.transpose(-2, -1)).transpose(-2, -1)  # type: ignore[no-any-return]
+        return solve(A.transpose(-2, -1), B.transpose(-2, -1)).transpose(-2, -1)
     if (b[-1] if vector else b[-2]) != a[-1]:
         raise ShapeError(f"linalg.solve: Incompatible shapes of A and B for the equation AX = B ({a[-2]}x{a[-1]} and "
                          f"{'x'.join(map(str, b[-2:]))})")
-    return _linalg_solve(A, B.unsqueeze(-1)).squeeze(-1) if vector else _linalg_solve(A, B)  # type: ignore[no-any-return]
+    return _linalg_solve(A, B.unsqueeze(-1)).squeeze(-1) if vector else _linalg_solve(A, B)
 
 
 def _identity_like(A: Tensor) -> Tensor:
@@ -109,7 +109,7 @@ def _identity_like(A: Tensor) -> Tensor:
     "A": lambda g, result: -_adjoint(result).matmul(g).matmul(_adjoint(result))})
 def _linalg_inv(A: Tensor) -> Tensor:
     """The inverses of matrices."""
-    return _linalg_solve(A, _identity_like(A).expand(A._array.shape))  # type: ignore[no-any-return]
+    return _linalg_solve(A, _identity_like(A).expand(A._array.shape))
 
 
 @dispatch.front(_linalg_inv, out=True)
@@ -123,17 +123,17 @@ def inv(A: Tensor) -> Tensor:
     tensor([[0.5000, 0.0000],
             [0.0000, 0.2500]])
     """
-    return _linalg_inv(_check("linalg.inv", A))  # type: ignore[no-any-return]
+    return _linalg_inv(_check("linalg.inv", A))
 
 
 @dispatch.composite(out=True)
 def inverse(input: Tensor) -> Tensor:
     """`linalg.inv`."""
-    return inv(input)  # type: ignore[no-any-return]
+    return inv(input)
 
 
 def _inverse_adjoint(A: Tensor) -> Tensor:
-    return _linalg_inv(_adjoint(A))  # type: ignore[no-any-return]
+    return _linalg_inv(_adjoint(A))
 
 
 def _slogdet_gradient(g: Any, A: Tensor) -> Any:
@@ -167,7 +167,7 @@ def slogdet(A: Tensor) -> Any:
 def _linalg_det(A: Tensor) -> Tensor:
     """Determinants. The gradient needs the inverse: it is not defined here for singular matrices."""
     sign, logarithm = _linalg_slogdet(A)
-    return sign * logarithm.exp()  # type: ignore[no-any-return]
+    return sign * logarithm.exp()
 
 
 @dispatch.front(_linalg_det, out=True)
@@ -180,13 +180,13 @@ def linalg_det(A: Tensor) -> Tensor:
     >>> torch.linalg.det(torch.tensor([[2., 0.], [0., 4.]]))
     tensor(8.)
     """
-    return _linalg_det(_check("linalg.det", A))  # type: ignore[no-any-return]
+    return _linalg_det(_check("linalg.det", A))
 
 
 @dispatch.composite()
 def det(input: Tensor) -> Tensor:
     """`linalg.det`."""
-    return linalg_det(input)  # type: ignore[no-any-return]
+    return linalg_det(input)
 
 
 @dispatch.composite()
@@ -200,7 +200,7 @@ def logdet(input: Tensor) -> Tensor:
     tensor(0.)
     """
     sign, logarithm = slogdet(input)
-    return logarithm.masked_fill(sign < 0, float("nan"))  # type: ignore[no-any-return]
+    return logarithm.masked_fill(sign < 0, float("nan"))
 
 
 # ---------------------------------------------------------------------------------------------- factors
@@ -212,7 +212,7 @@ def _half_lower(x: Tensor) -> Tensor:
 def _cholesky_gradient(g: Tensor, result: Tensor) -> Tensor:
     inner = _half_lower(_adjoint(result).matmul(g))
     inner = _linalg_inv(_adjoint(result)).matmul(inner).matmul(_linalg_inv(result))
-    return 0.5 * (inner + _adjoint(inner))  # type: ignore[no-any-return]
+    return 0.5 * (inner + _adjoint(inner))
 
 
 def _cholesky_shape(A: Tensor) -> Shape:
@@ -245,7 +245,7 @@ def linalg_cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
 @dispatch.composite(out=True)
 def cholesky(input: Tensor, upper: bool = False) -> Tensor:
     """`linalg.cholesky`."""
-    return linalg_cholesky(input, upper=upper)  # type: ignore[no-any-return]
+    return linalg_cholesky(input, upper=upper)
 
 
 @dispatch.primitive(namespace="linalg", method=False, outputs=("Q", "R"), vjp=None)
@@ -309,12 +309,12 @@ def svdvals(A: Tensor, *, driver: Any = None) -> Tensor:
     >>> torch.linalg.svdvals(torch.tensor([[3., 0.], [0., 4.]]))
     tensor([4., 3.])
     """
-    return _linalg_svd(_check("linalg.svdvals", A, False), False)[1]  # type: ignore[no-any-return]
+    return _linalg_svd(_check("linalg.svdvals", A, False), False)[1]
 
 
 def _eigh_gradient(g: Any, eigenvalues: Tensor, eigenvectors: Tensor) -> Tensor:
     """V (diag(gL) + (V^H gV) / (differences of eigenvalues)) V^H."""
-    inner = None if g[0] is None else g[0].diag_embed()
+    inner: Any = None if g[0] is None else g[0].diag_embed()
     if g[1] is not None:
         gaps = eigenvalues.unsqueeze(-2) - eigenvalues.unsqueeze(-1)
         mask = _identity_like(gaps) != 0
@@ -349,7 +349,7 @@ def eigh(A: Tensor, UPLO: str = "L") -> Any:
 @dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_eigvalsh")
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     """The eigenvalues of symmetric (Hermitian) matrices, smallest first."""
-    return eigh(A, UPLO)[0]  # type: ignore[no-any-return]
+    return eigh(A, UPLO)[0]
 
 
 # ---------------------------------------------------------------------------------------------- made of them
@@ -382,6 +382,12 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
     return result.clone() if result is A else result
 
 
+@dispatch.composite(out=True, name="matrix_power")
+def _matrix_power(input: Tensor, n: int) -> Tensor:
+    """`linalg.matrix_power`."""
+    return matrix_power(input, n)
+
+
 @dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_matrix_rank")
 def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None,
                 rtol: Any = None) -> Tensor:
@@ -395,7 +401,9 @@ def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: An
     """
     _check("linalg.matrix_rank", A, hermitian)
     values = (eigvalsh(A).abs() if hermitian else svdvals(A)).detach()
-    return (values > _threshold(A, values, tol if tol is not None else atol, rtol)).sum(-1)  # type: ignore[no-any-return]
+    if not values._array.shape[-1]:
+        return values.sum(-1).to(dtypes.int64)
+    return (values > _threshold(A, values, tol if tol is not None else atol, rtol)).sum(-1)
 
 
 def _threshold(A: Tensor, values: Tensor, atol: Any, rtol: Any) -> Tensor:
@@ -404,7 +412,7 @@ def _threshold(A: Tensor, values: Tensor, atol: Any, rtol: Any) -> Tensor:
     if rtol is None:
         rtol = 0.0 if atol is not None else epsilon * max(A._array.shape[-2:])
     relative = values.amax(-1, keepdim=True) * rtol
-    return relative if atol is None else relative.clamp(min=float(atol))  # type: ignore[no-any-return]
+    return relative if atol is None else relative.clamp(min=float(atol))
 
 
 @dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_pinv")
@@ -423,13 +431,13 @@ def pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = N
         return A.transpose(-2, -1).clone()
     small = s <= _threshold(A, s.detach(), atol, rtol if rtol is not None else rcond)
     inverse = s.masked_fill(small, 1).reciprocal().masked_fill(small, 0)
-    return (_adjoint(vh) * inverse.unsqueeze(-2)).matmul(_adjoint(u))  # type: ignore[no-any-return]
+    return (_adjoint(vh) * inverse.unsqueeze(-2)).matmul(_adjoint(u))
 
 
 @dispatch.composite(out=True)
 def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
     """`linalg.pinv`."""
-    return pinv(input, rtol=rcond)  # type: ignore[no-any-return]
+    return pinv(input, rtol=rcond)
 
 
 __all__ = [name for name, value in list(globals().items())

@@ -99,7 +99,7 @@ def _samples_mm(make: Any) -> Any:
     "mat2": lambda g, input: mm(_adjoint(input), g)})
 def _mm(input: Tensor, mat2: Tensor) -> Tensor:
     """The product of two matrices."""
-    return _matmul(input, mat2)  # type: ignore[no-any-return]
+    return _matmul(input, mat2)
 
 
 @dispatch.front(_mm, out=True)
@@ -117,7 +117,7 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
     _check_ndim("mm", "mat2", mat2, 2)
     if input._kind is not mat2._kind or input._kind.dtype.category == BOOL:
         same_dtype("mm", input, mat2)
-    return _mm(input, mat2)  # type: ignore[no-any-return]
+    return _mm(input, mat2)
 
 
 def _shape_bmm(input: Tensor, mat2: Tensor) -> Shape:
@@ -137,7 +137,7 @@ def _samples_bmm(make: Any) -> Any:
     "mat2": lambda g, input: _adjoint(input).bmm(g)})
 def _bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """The products of the matrices of two batches."""
-    return _matmul(input, mat2)  # type: ignore[no-any-return]
+    return _matmul(input, mat2)
 
 
 @dispatch.front(_bmm, out=True)
@@ -155,7 +155,7 @@ def bmm(input: Tensor, mat2: Tensor, out_dtype: Any = None) -> Tensor:
     same_dtype("bmm", input, mat2)
     if input._array.shape[0] != mat2._array.shape[0]:
         _shape_bmm(input, mat2)
-    return _bmm(input, mat2)  # type: ignore[no-any-return]
+    return _bmm(input, mat2)
 
 
 def _shape_mv(input: Tensor, vec: Tensor) -> Shape:
@@ -174,7 +174,7 @@ def _samples_mv(make: Any) -> Any:
     "vec": lambda g, input: mv(_adjoint(input), g)})
 def _mv(input: Tensor, vec: Tensor) -> Tensor:
     """The product of a matrix and a vector."""
-    return _matmul(input, vec.unsqueeze(1)).squeeze(1)  # type: ignore[no-any-return]
+    return _matmul(input, vec.unsqueeze(1)).squeeze(1)
 
 
 @dispatch.front(_mv, out=True)
@@ -190,7 +190,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
     _check_ndim("mv", "input", input, 2)
     _check_ndim("mv", "vec", vec, 1)
     same_dtype("mv", input, vec)
-    return _mv(input, vec)  # type: ignore[no-any-return]
+    return _mv(input, vec)
 
 
 def _shape_dot(input: Tensor, tensor: Tensor) -> Shape:
@@ -209,7 +209,7 @@ def _samples_dot(make: Any) -> Any:
     "input": lambda g, tensor: g * _conj(tensor), "tensor": lambda g, input: g * _conj(input)})
 def _dot(input: Tensor, tensor: Tensor) -> Tensor:
     """The sum of products of two vectors."""
-    return _matmul(input.unsqueeze(0), tensor.unsqueeze(1)).reshape(())  # type: ignore[no-any-return]
+    return _matmul(input.unsqueeze(0), tensor.unsqueeze(1)).reshape(())
 
 
 @dispatch.front(_dot, out=True)
@@ -233,7 +233,7 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
                          f"{input._kind.dtype} and {tensor._kind.dtype}; convert one of them with .to()")
     if input._array.shape != tensor._array.shape:
         _shape_dot(input, tensor)
-    return _dot(input, tensor)  # type: ignore[no-any-return]
+    return _dot(input, tensor)
 
 
 @dispatch.composite(out=True)
@@ -246,7 +246,7 @@ def vdot(input: Tensor, other: Tensor) -> Tensor:
     >>> torch.vdot(torch.tensor([2., 3.]), torch.tensor([2., 1.]))
     tensor(7.)
     """
-    return dot(_conj(input), other)  # type: ignore[no-any-return]
+    return dot(_conj(input), other)
 
 
 # ---------------------------------------------------------------------------------------------- any dimensions
@@ -270,7 +270,7 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     if input._kind is not other._kind or input._kind.dtype.category == BOOL:
         same_dtype("matmul", input, other)
     if first == 2 and second == 2:
-        return _mm(input, other)  # type: ignore[no-any-return]
+        return _mm(input, other)
     if not first or not second:
         raise ShapeError(f"matmul: both arguments to matmul need to be at least 1D, but they are {first}D and "
                          f"{second}D; use * for numbers")
@@ -279,17 +279,17 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
     if second == 1:
         return _matmul_vector(input, other)
     if first == 1:
-        return mv(other.t(), input) if second == 2 else _matmul(input.unsqueeze(0), other).squeeze(-2)  # type: ignore[no-any-return]
-    return _matmul(input, other)  # type: ignore[no-any-return]
+        return mv(other.t(), input) if second == 2 else _matmul(input.unsqueeze(0), other).squeeze(-2)
+    return _matmul(input, other)
 
 
 def _matmul_vector(input: Tensor, vector: Tensor) -> Tensor:
     a = input._array.shape
     if len(a) == 1:
-        return dot(input, vector)  # type: ignore[no-any-return]
+        return dot(input, vector)
     if len(a) == 2:
-        return _mv(input, vector)  # type: ignore[no-any-return]
-    return _mv(input.reshape(_faces.count(a, range(len(a) - 1)), a[-1]), vector).view(a[:-1])  # type: ignore[no-any-return]
+        return _mv(input, vector)
+    return _mv(input.reshape(_faces.count(a, range(len(a) - 1)), a[-1]), vector).view(a[:-1])
 
 
 @dispatch.composite(out=True)
@@ -435,7 +435,7 @@ def _linear_weight_gradient(g: Tensor, input: Tensor) -> Tensor:
     if len(a) != 2:
         rows = _faces.count(a, range(len(a) - 1))
         g, input = g.reshape(rows, g._array.shape[-1]), input.reshape(rows, a[-1])
-    return mm(_adjoint(g) if not g._kind.dtype.is_complex else g.t(), _conj(input))  # type: ignore[no-any-return]
+    return mm(_adjoint(g) if not g._kind.dtype.is_complex else g.t(), _conj(input))
 
 
 def _linear_bias_gradient(g: Tensor) -> Tensor:
@@ -472,7 +472,7 @@ def _linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return product if bias is None else product + bias
 
 
-@dispatch.front(_linear)
+@dispatch.front(_linear, out=True)
 def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input @ weight.T + bias: the last dimension is mapped from in_features to out_features.
 
@@ -488,14 +488,14 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
         if weight._kind is not kind or (bias is not None and bias._kind is not kind):
             same_dtype("linear", *(each for each in (input, weight, bias) if each is not None))
         if len(weight._array.shape) == 2 and input._array.shape:
-            return _linear(input, weight, bias)  # type: ignore[no-any-return]
+            return _linear(input, weight, bias)
     except AttributeError:
         for each in (input, weight):
             if not isinstance(each, Tensor):
                 raise ArgumentTypeError(f"linear(): argument must be Tensor, not {type(each).__name__}") from None
         raise
     product = matmul(input, weight.t() if len(weight._array.shape) == 2 else weight)
-    return product if bias is None else product + bias  # type: ignore[no-any-return]
+    return product if bias is None else product + bias
 
 
 @dispatch.composite(namespace="nn.functional", method=False)

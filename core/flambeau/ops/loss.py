@@ -162,7 +162,7 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_a
     single = input.dim() == 1
     input, target = _check_target("nll_loss", input, target, weight)
     result = _nll_loss(input, target, weight, reduction, ignore_index)
-    return result.squeeze(0) if single and reduction == NONE else result  # type: ignore[no-any-return]
+    return result.squeeze(0) if single and reduction == NONE else result
 
 
 # ---------------------------------------------------------------------------------------------- logits
@@ -188,7 +188,7 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, s
     if (reduction == MEAN and weight is None and len(shape) == 2 and target._array.shape == shape[:1]
             and label_smoothing == 0 and target._kind.dtype is dtypes.int64 and input._kind.dtype.is_floating_point
             and shape[1]):
-        return _cross_entropy_mean(input, target, ignore_index)[0]  # type: ignore[no-any-return]
+        return _cross_entropy_mean(input, target, ignore_index)[0]
     if not 0.0 <= label_smoothing <= 1.0:
         raise ArgumentValueError(f"label_smoothing must be between 0.0 and 1.0. Got: {label_smoothing}")
     if shape == target._array.shape and target._kind.dtype.is_floating_point:
@@ -196,7 +196,7 @@ def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, s
     logs = log_softmax(input, 0 if len(shape) == 1 else 1)
     plain = nll_loss(logs, target, weight, None, ignore_index, None, reduction)
     if not label_smoothing:
-        return plain  # type: ignore[no-any-return]
+        return plain
     return _smoothed(logs, plain, target, weight, reduction, ignore_index, label_smoothing)
 
 
@@ -212,7 +212,7 @@ def _smoothed(logs: Tensor, plain: Tensor, target: Tensor, weight: Tensor | None
         uniform = uniform.sum() / total
     elif reduction == SUM:
         uniform = uniform.sum()
-    return plain * (1 - smoothing) + uniform * (smoothing / classes)  # type: ignore[no-any-return]
+    return plain * (1 - smoothing) + uniform * (smoothing / classes)
 
 
 def _along(weight: Tensor, ndim: int, dim: int) -> Tensor:
@@ -230,8 +230,8 @@ def _of_probabilities(input: Tensor, target: Tensor, weight: Tensor | None, redu
     if weight is not None:
         terms = terms * _along(weight, input.dim(), dim)
     if reduction == MEAN:
-        return -terms.sum() / (input.numel() // classes)  # type: ignore[no-any-return]
-    return -terms.sum() if reduction == SUM else -terms.sum(dim)  # type: ignore[no-any-return]
+        return -terms.sum() / (input.numel() // classes)
+    return -terms.sum() if reduction == SUM else -terms.sum(dim)
 
 
 @dispatch.composite(namespace="nn.functional", method=False)

@@ -11,6 +11,7 @@ from typing import Any
 
 from flambeau import dispatch
 from flambeau.errors import ArgumentError, ArgumentValueError, ShapeError
+from flambeau.ops import _faces
 from flambeau.ops._losses import checked_reduction, reduced, warn_sizes, weighted
 from flambeau.ops.normalization import cosine_similarity, pairwise_distance
 from flambeau.tensor import Tensor
@@ -65,7 +66,7 @@ def mse_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: An
     if input._kind is not target._kind:
         difference = input - target
         return reduced(difference * difference, reduction)
-    return _mse_loss(input, target, reduction)  # type: ignore[no-any-return]
+    return _mse_loss(input, target, reduction)
 
 
 @dispatch.composite(namespace="nn.functional", method=False)
@@ -118,7 +119,7 @@ def smooth_l1_loss(input: Tensor, target: Tensor, size_average: Any = None, redu
         raise ArgumentError(f"smooth_l1_loss does not support negative values for beta; given: {beta}")
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
-    return _smooth_l1_loss(input, target, reduction, beta)  # type: ignore[no-any-return]
+    return _smooth_l1_loss(input, target, reduction, beta)
 
 
 def _huber_gradient(g: Tensor, input: Tensor, target: Tensor, reduction: str, delta: float) -> Tensor:
@@ -153,7 +154,7 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     if weight is not None:
         losses = _huber_loss(input, target, "none", delta) * weight
         return weighted(losses, weight, reduction)
-    return _huber_loss(input, target, reduction, delta)  # type: ignore[no-any-return]
+    return _huber_loss(input, target, reduction, delta)
 
 
 @dispatch.composite(namespace="nn.functional", method=False)
@@ -250,7 +251,7 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
                             "or use binary_cross_entropy_with_logits")
     if weight is not None:
         weight = weight.expand(input._array.shape)
-    return _binary_cross_entropy(input, target, weight, reduction)  # type: ignore[no-any-return]
+    return _binary_cross_entropy(input, target, weight, reduction)
 
 
 def _softplus_negative(x: Tensor) -> Tensor:
@@ -308,7 +309,7 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
     reduction = checked_reduction("binary_cross_entropy_with_logits", reduction, size_average, reduce)
     if input._array.shape != target._array.shape:
         raise ArgumentValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")
-    return _binary_cross_entropy_with_logits(input, target, weight, pos_weight, reduction)  # type: ignore[no-any-return]
+    return _binary_cross_entropy_with_logits(input, target, weight, pos_weight, reduction)
 
 
 @dispatch.operator(namespace="nn.functional", method=False, samples=_samples, vjp={
@@ -331,7 +332,7 @@ def soft_margin_loss(input: Tensor, target: Tensor, size_average: Any = None, re
     tensor(0.6931)
     """
     reduction = checked_reduction("soft_margin_loss", reduction, size_average, reduce)
-    return _soft_margin_loss(input, target, reduction)  # type: ignore[no-any-return]
+    return _soft_margin_loss(input, target, reduction)
 
 
 # ---------------------------------------------------------------------------------------------- pairs and triples
@@ -385,6 +386,7 @@ def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin
     if target.dim() > 1 or input1.dim() != target.dim() + 1 or input2.dim() != target.dim() + 1:
         raise ShapeError(f"{target.dim()}D target tensor expects {target.dim() + 1}D input tensors, but found inputs "
                          f"with sizes {list(input1.shape)} and {list(input2.shape)}.")
+    input1, input2 = _faces.to_float(input1), _faces.to_float(input2)
     cosine = cosine_similarity(input1, input2, dim=target.dim(), eps=1e-12)
     near = (1 - cosine).masked_fill(target != 1, 0)
     far = (cosine - margin).clamp(min=0).masked_fill(target != -1, 0)

@@ -7,7 +7,7 @@ attached as it is made. What a module attached by hand (`tensor.attach`) is left
 from __future__ import annotations
 
 from flambeau.registry import ALIASES, LISTENERS, OPERATORS, OpDef
-from flambeau.tensor import TensorMethods
+from flambeau._methods import TensorMethods
 
 
 def install() -> None:

@@ -42,7 +42,7 @@ def _relu(input: Tensor) -> Tensor:
 @binary(**_HIDDEN, expr=lambda g, y: g * y * (1 - y))
 def _sigmoid_backward(grad: Tensor, result: Tensor) -> Tensor:
     """The gradient of sigmoid."""
-    return grad * rules.conj(result * (1 - result))  # type: ignore[no-any-return]
+    return grad * rules.conj(result * (1 - result))
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, result: _sigmoid_backward(g, result)},
@@ -59,7 +59,7 @@ def sigmoid(input: Tensor) -> Tensor:
 @binary(**_HIDDEN, expr=lambda g, y: g * (1 - y * y))
 def _tanh_backward(grad: Tensor, result: Tensor) -> Tensor:
     """The gradient of tanh."""
-    return grad * rules.conj(1 - result * result)  # type: ignore[no-any-return]
+    return grad * rules.conj(1 - result * result)
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, result: _tanh_backward(g, result)}, expr=ir.tanh)
@@ -125,7 +125,7 @@ def _gelu_tanh(input: Tensor) -> Tensor:
 def _silu_backward(grad: Tensor, input: Tensor) -> Tensor:
     """The gradient of silu."""
     gate = input.sigmoid()
-    return grad * rules.conj(gate * (1 + input * (1 - gate)))  # type: ignore[no-any-return]
+    return grad * rules.conj(gate * (1 + input * (1 - gate)))
 
 
 @unary(method=False, namespace="nn.functional", excluded=rules.INEXACT_ONLY, expr=lambda x: x / (1 + ir.exp(-x)),
@@ -136,7 +136,7 @@ def _silu(input: Tensor) -> Tensor:
 
 def _mish_slope(g: Tensor, input: Tensor) -> Tensor:
     bent = _softplus(input, 1.0, 20.0).tanh()
-    return g * (bent + input * input.sigmoid() * (1 - bent * bent))  # type: ignore[no-any-return]
+    return g * (bent + input * input.sigmoid() * (1 - bent * bent))
 
 
 @unary(**_FUNCTIONAL, vjp={"input": _mish_slope},
@@ -155,7 +155,7 @@ def _leaky_relu(input: Tensor, negative_slope: float) -> Tensor:
 
 def _elu_slope(g: Tensor, input: Tensor, alpha: Any, scale: Any, input_scale: Any) -> Tensor:
     below = (input * input_scale).exp() * (alpha * scale * input_scale)
-    return where(input > 0, g * scale, g * below)  # type: ignore[no-any-return]
+    return where(input > 0, g * scale, g * below)
 
 
 @pointwise(**_FUNCTIONAL, vjp={"input": _elu_slope},

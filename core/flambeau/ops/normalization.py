@@ -40,7 +40,7 @@ def _input_gradient(g: Tensor, normal: Tensor, rstd: Tensor, dims: Shape) -> Ten
     return rstd * (g - g.mean(dims, keepdim=True) - normal * along)
 
 
-# ---------------------------------------------------------------------------------------------- over the last dimensions
+# ----------------------------------------------------------------------------- over the last dimensions
 def _last(input: Tensor, normalized_shape: Shape) -> Shape:
     ndim = len(input._array.shape)
     return tuple(range(ndim - len(normalized_shape), ndim))
@@ -115,7 +115,7 @@ def layer_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = Non
     tensor([[-1.0000,  1.0000]])
     """
     size = _check_normalized("layer_norm", input, normalized_shape, weight, bias)
-    return _native_layer_norm(input, size, weight, bias, eps)[0]  # type: ignore[no-any-return]
+    return _native_layer_norm(input, size, weight, bias, eps)[0]
 
 
 @dispatch.front(_native_layer_norm)
@@ -123,7 +123,7 @@ def native_layer_norm(input: Tensor, normalized_shape: Any, weight: Tensor | Non
                       eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """`layer_norm` with the statistics it used: (result, mean, reciprocal standard deviation)."""
     size = _check_normalized("native_layer_norm", input, normalized_shape, weight, bias)
-    return _native_layer_norm(input, size, weight, bias, eps)  # type: ignore[no-any-return]
+    return _native_layer_norm(input, size, weight, bias, eps)
 
 
 @dispatch.operator(outputs=("grad_input", "grad_weight"), method=False)
@@ -177,7 +177,7 @@ def rms_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None,
     size = _check_normalized("rms_norm", input, normalized_shape, weight, None)
     if eps is None:
         eps = 2.0**-52 if input._kind.dtype.name in ("float64", "complex128") else 2.0**-23
-    return _fused_rms_norm(input, size, weight, eps)[0]  # type: ignore[no-any-return]
+    return _fused_rms_norm(input, size, weight, eps)[0]
 
 
 # ---------------------------------------------------------------------------------------------- over groups of channels
@@ -256,7 +256,7 @@ def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bia
                              f"input, but got {name} of shape {list(each._array.shape)} and input of shape "
                              f"{list(shape)}")
     _check_several("group_norm", shape, _faces.count(shape, range(2, len(shape))) * (shape[1] // num_groups) * shape[0])
-    return _native_group_norm(input, num_groups, weight, bias, eps)[0]  # type: ignore[no-any-return]
+    return _native_group_norm(input, num_groups, weight, bias, eps)[0]
 
 
 # ---------------------------------------------------------------------------------------------- over the batch
@@ -360,7 +360,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     result, mean, var = _native_batch_norm(input, weight, bias, running_mean, running_var, training, eps)
     if training and (running_mean is not None or running_var is not None):
         _update(running_mean, running_var, mean, var, momentum, count)
-    return result  # type: ignore[no-any-return]
+    return result
 
 
 @dispatch.composite(method=False)
@@ -380,7 +380,7 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var
         raise ShapeError(f"instance_norm: input must be (batch, channels, ...); given: {list(shape)}")
     batch, channels = shape[:2]
     if not use_input_stats:
-        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)  # type: ignore[no-any-return]
+        return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     if _faces.count(shape, range(2, len(shape))) == 1:
         raise ArgumentValueError("Expected more than 1 spatial element when training, got input size "
                                  f"{shapes.Size(shape)}")
@@ -390,7 +390,7 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var
     for running, seen in ((running_mean, repeated[0]), (running_var, repeated[1])):
         if running is not None and seen is not None:
             running.copy_(seen.reshape(batch, channels).mean(0))
-    return result.reshape(shape)  # type: ignore[no-any-return]
+    return result.reshape(shape)
 
 
 # ---------------------------------------------------------------------------------------------- by neighbours and norms
@@ -429,7 +429,7 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
 def _cat(parts: list[Tensor], dim: int) -> Tensor:
     """`cat`, imported when first needed."""
     from flambeau.ops.joining import cat
-    return cat(parts, dim)  # type: ignore[no-any-return]
+    return cat(parts, dim)
 
 
 @dispatch.composite(namespace="nn.functional", method=False)
@@ -467,7 +467,7 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     x1, x2 = x1.expand(shape), x2.expand(shape)
     one = vector_norm(x1, 2, dim, keepdim=True)
     two = vector_norm(x2, 2, dim, keepdim=True)
-    return ((x1 / one.clamp(min=eps)) * (x2 / two.clamp(min=eps))).sum(dim)  # type: ignore[no-any-return]
+    return ((x1 / one.clamp(min=eps)) * (x2 / two.clamp(min=eps))).sum(dim)
 
 
 @dispatch.composite(method=False)
@@ -481,7 +481,7 @@ def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6,
     tensor([5.0000])
     """
     from flambeau.ops.norms import vector_norm
-    return vector_norm(x1 - x2 + eps, p, -1, keepdim=keepdim)  # type: ignore[no-any-return]
+    return vector_norm(x1 - x2 + eps, p, -1, keepdim=keepdim)
 
 
 __all__ = [name for name, value in list(globals().items())

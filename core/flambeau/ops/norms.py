@@ -90,7 +90,7 @@ def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False,
     if (ord < 0 or ord == INF) and any(x._array.shape[each] == 0 for each in dims):
         raise ArgumentError(f"linalg.vector_norm cannot compute the {ord} norm on an empty dimension because the "
                             "operation does not have an identity")
-    return _linalg_vector_norm(x, float(ord), dims, keepdim)  # type: ignore[no-any-return]
+    return _linalg_vector_norm(x, float(ord), dims, keepdim)
 
 
 @_faces.reducing(name="linalg_matrix_norm", namespace="linalg", method=False)
@@ -112,7 +112,7 @@ def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool 
         raise ArgumentError(f"linalg.matrix_norm: dim must be a 2-tuple. Got {dim}")
     row, column = shapes.wrap_dims(dim, matrix.dim())
     if ord == "fro":
-        return _linalg_vector_norm(matrix, 2.0, (row, column), keepdim)  # type: ignore[no-any-return]
+        return _linalg_vector_norm(matrix, 2.0, (row, column), keepdim)
     if ord not in ("nuc", INF, -INF, 1, -1, 2, -2):
         raise ArgumentError(f"linalg.matrix_norm: Order {ord} not supported; allowed: fro, nuc, inf, -inf, 1, -1, 2, "
                             "-2")
@@ -120,7 +120,7 @@ def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool 
         from flambeau.ops.factorization import svdvals
         values = svdvals(matrix.movedim((row, column), (-2, -1)))
         result = values.sum(-1) if ord == "nuc" else values.amax(-1) if ord > 0 else values.amin(-1)
-        return result.reshape(shapes.reduced_shape(matrix._array.shape, (row, column), True)) if keepdim else result  # type: ignore[no-any-return]
+        return result.reshape(shapes.reduced_shape(matrix._array.shape, (row, column), True)) if keepdim else result
     along, across = (row, column) if abs(ord) == 1 else (column, row)
     sums = matrix.abs().sum(along, keepdim=True)
     result = sums.amax(across, keepdim=True) if ord > 0 else sums.amin(across, keepdim=True)
@@ -144,8 +144,8 @@ def linalg_norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = Fal
             raise ArgumentError(f"linalg.norm: If dim is not specified but ord is, the input must be 1D or 2D. Got "
                                 f"{A.dim()}D.")
         if matrix:
-            return matrix_norm(A, ord, (0, 1) if dim is None else dim, keepdim, dtype=dtype)  # type: ignore[no-any-return]
-    return vector_norm(A, 2 if ord is None else ord, dim, keepdim, dtype=dtype)  # type: ignore[no-any-return]
+            return matrix_norm(A, ord, (0, 1) if dim is None else dim, keepdim, dtype=dtype)
+    return vector_norm(A, 2 if ord is None else ord, dim, keepdim, dtype=dtype)
 
 
 @_faces.reducing()
@@ -159,8 +159,8 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
     tensor(5.)
     """
     if p == "nuc":
-        return matrix_norm(input, "nuc", (0, 1) if dim is None else dim, keepdim, dtype=dtype)  # type: ignore[no-any-return]
-    return vector_norm(input, 2 if p in ("fro", None) else p, dim, keepdim, dtype=dtype)  # type: ignore[no-any-return]
+        return matrix_norm(input, "nuc", (0, 1) if dim is None else dim, keepdim, dtype=dtype)
+    return vector_norm(input, 2 if p in ("fro", None) else p, dim, keepdim, dtype=dtype)
 
 
 @dispatch.composite(out=True)
@@ -173,7 +173,7 @@ def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     >>> torch.dist(torch.tensor([3., 4.]), torch.zeros(2))
     tensor(5.)
     """
-    return vector_norm(input - other, p)  # type: ignore[no-any-return]
+    return vector_norm(input - other, p)
 
 
 @dispatch.composite(out=True, inplace=True)
@@ -195,7 +195,7 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
                             f"maxnorm={maxnorm}")
     norms = vector_norm(input, p, [each for each in range(input.dim()) if each != dim], keepdim=True)
     scale = (maxnorm / (norms + 1e-7)).masked_fill(norms <= maxnorm, 1)
-    return input * scale  # type: ignore[no-any-return]
+    return input * scale
 
 
 __all__ = [name for name, value in list(globals().items())

@@ -108,7 +108,7 @@ def __invert__(self: Tensor) -> Tensor:
     if self._kind.differentiable:
         raise ArgumentTypeError("~ (operator.invert) is only implemented on integer and Boolean-type tensors; given: "
                                 f"{self._kind.dtype}; compare the tensor first, or convert it")
-    return bitwise.bitwise_not(self)  # type: ignore[no-any-return]
+    return bitwise.bitwise_not(self)
 
 
 @attach

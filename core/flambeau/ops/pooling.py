@@ -86,7 +86,7 @@ def _int64() -> Any:
 
 def _int64_arange(count: int, like: Tensor) -> Tensor:
     from flambeau.ops import creation
-    return creation.arange(count, device=like.device)  # type: ignore[no-any-return]
+    return creation.arange(count, device=like.device)
 
 
 @operator(method=False, vjp={"g": lambda h, indices: pool_gather(h, indices)})
@@ -163,7 +163,7 @@ def avg_pool(input: Tensor, kernel: Shape, stride: Shape, padding: Shape, out: S
     for offset in product(*map(range, kernel)):
         total = total + bordered[(..., *(slice(first, first + jump * (count - 1) + 1, jump) for first, jump, count
                                          in zip(offset, stride, out, strict=True)))]
-    return total / _counts(input, spatial, kernel, stride, padding, out, count_include_pad, divisor)  # type: ignore[no-any-return]
+    return total / _counts(input, spatial, kernel, stride, padding, out, count_include_pad, divisor)
 
 
 def _counts(like: Tensor, spatial: Shape, kernel: Shape, stride: Shape, padding: Shape, out: Shape,

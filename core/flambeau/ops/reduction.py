@@ -68,7 +68,7 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
             input = input.to(wanted)
     elif wanted.category <= INTEGER:
         wanted = dtypes.int64
-    return _sum(input, shapes.reduction_dims(dim, len(input._array.shape)), keepdim, wanted)  # type: ignore[no-any-return]
+    return _sum(input, shapes.reduction_dims(dim, len(input._array.shape)), keepdim, wanted)
 
 
 @dispatch.operator(samples=_samples, grad_name=_named("Mean"), vjp={
@@ -76,7 +76,7 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
         _faces.spread(g / _faces.count(input_shape, dim), input_shape, dim, keepdim)})
 def _mean(input: Tensor, dim: Shape, keepdim: bool) -> Tensor:
     """The sum divided by the number of elements."""
-    return _sum(input, dim, keepdim, input._kind.dtype) / _faces.count(input._array.shape, dim)  # type: ignore[no-any-return]
+    return _sum(input, dim, keepdim, input._kind.dtype) / _faces.count(input._array.shape, dim)
 
 
 @_faces.face(_mean)
@@ -95,7 +95,7 @@ def mean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
         input = input.to(kind)
     if kind.category <= INTEGER:
         _faces.check_floating("mean", kind)
-    return _mean(input, shapes.reduction_dims(dim, len(input._array.shape)), keepdim)  # type: ignore[no-any-return]
+    return _mean(input, shapes.reduction_dims(dim, len(input._array.shape)), keepdim)
 
 
 def _product_gradient(g: Tensor, input: Tensor, result: Tensor, dim: Shape, keepdim: bool) -> Tensor:
@@ -117,7 +117,7 @@ def _others(input: Tensor, dim: int) -> Tensor:
     from flambeau.ops.joining import cat
     before = cat([one, input.narrow(dim, 0, size - 1)], dim).cumprod(dim)
     after = cat([one, input.flip(dim).narrow(dim, 0, size - 1)], dim).cumprod(dim).flip(dim)
-    return before * after  # type: ignore[no-any-return]
+    return before * after
 
 
 @dispatch.primitive(samples=_samples_dim, grad_name=_named("Prod"), vjp={"input": _product_gradient})
@@ -142,7 +142,7 @@ def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
         input = input.to(wanted)
     ndim = len(input._array.shape)
     dims = shapes.reduction_dims(None if dim is None else _faces.one_dim("prod", dim, ndim), ndim)
-    return _prod(input, dims, keepdim, wanted)  # type: ignore[no-any-return]
+    return _prod(input, dims, keepdim, wanted)
 
 
 @dispatch.operator(samples=_samples, vjp={
@@ -150,7 +150,7 @@ def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
         _faces.spread(g, input._array.shape, dim, keepdim).masked_fill(input.detach() != input.detach(), 0)})
 def _nansum(input: Tensor, dim: Shape, keepdim: bool, dtype: dtypes.dtype) -> Tensor:
     """Sum over dimensions, in `dtype`, in which nan counts as zero."""
-    return sum(input.masked_fill(input != input, 0), dim or None, keepdim, dtype=dtype)  # type: ignore[no-any-return]
+    return sum(input.masked_fill(input != input, 0), dim or None, keepdim, dtype=dtype)
 
 
 @_faces.face(_nansum)
@@ -167,9 +167,9 @@ def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any 
     if kind.is_complex:
         raise DtypeError("nansum does not support complex inputs; take real and imaginary parts")
     if not kind.is_floating_point:
-        return sum(input, dim, keepdim, dtype=dtype)  # type: ignore[no-any-return]
+        return sum(input, dim, keepdim, dtype=dtype)
     wanted = kind if dtype is None else dtypes.as_dtype(dtype)
-    return _nansum(input, shapes.reduction_dims(dim, len(input._array.shape)), keepdim, wanted)  # type: ignore[no-any-return]
+    return _nansum(input, shapes.reduction_dims(dim, len(input._array.shape)), keepdim, wanted)
 
 
 @_faces.reducing()
@@ -198,7 +198,7 @@ def _truth_dtype(input: Tensor, result: Tensor) -> Tensor:
 @dispatch.operator(vjp="none", samples=_samples)
 def _any(input: Tensor, dim: Shape, keepdim: bool) -> Tensor:
     """Whether some element is not zero."""
-    return _sum(input != 0, dim, keepdim, dtypes.int64) > 0  # type: ignore[no-any-return]
+    return _sum(input != 0, dim, keepdim, dtypes.int64) > 0
 
 
 @_faces.face(_any)
@@ -217,7 +217,7 @@ def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
 @dispatch.operator(vjp="none", samples=_samples)
 def _all(input: Tensor, dim: Shape, keepdim: bool) -> Tensor:
     """Whether no element is zero."""
-    return _sum(input == 0, dim, keepdim, dtypes.int64) == 0  # type: ignore[no-any-return]
+    return _sum(input == 0, dim, keepdim, dtypes.int64) == 0
 
 
 @_faces.face(_all)
@@ -291,7 +291,7 @@ def _logsumexp(input: Tensor, dim: Shape, keepdim: bool) -> Tensor:
     top = (input.real if input._kind.dtype.is_complex else input).detach().amax(dim, keepdim=True)
     top = top.masked_fill(top.abs() == float("inf"), 0)
     result = _sum((input - top).exp(), dim, keepdim, input._kind.dtype).log()
-    return result + top.reshape(result._array.shape)  # type: ignore[no-any-return]
+    return result + top.reshape(result._array.shape)
 
 
 @_faces.face(_logsumexp)
@@ -304,7 +304,7 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     >>> torch.tensor([1000., 1000.]).logsumexp(0)
     tensor(1000.6932)
     """
-    return _logsumexp(_faces.to_float(input), shapes.reduction_dims(dim, len(input._array.shape)), keepdim)  # type: ignore[no-any-return]
+    return _logsumexp(_faces.to_float(input), shapes.reduction_dims(dim, len(input._array.shape)), keepdim)
 
 
 @_faces.reducing()

@@ -33,7 +33,7 @@ def inplace_front(core: Function) -> Callable[[Function], Function]:
 
 def inplace(core: Function) -> Function:
     """The in-place form of a record."""
-    return core.op.inplace_call  # type: ignore[attr-defined,no-any-return]
+    return core.op.inplace_call  # type: ignore[attr-defined]
 
 
 def tensors(core: Function, count: int) -> Function:
@@ -45,7 +45,7 @@ def tensors(core: Function, count: int) -> Function:
             raise wrong_type(record, 0, input)
         if count == 2 and not isinstance(other, Tensor):
             raise wrong_type(record, 1, other)
-        return call(input, other, out=out)  # type: ignore[no-any-return]
+        return call(input, other, out=out)
     face.__name__ = face.__qualname__ = record.name
     face.__doc__, face.__module__ = record.doc, record.module
     return front(core)(face)

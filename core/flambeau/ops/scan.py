@@ -43,7 +43,7 @@ def _running(core: Any, op: str, input: Tensor, dim: Any, dtype: Any) -> Tensor:
         input = input.to(wanted)
     else:
         wanted = dtypes.int64 if kind.category <= INTEGER else kind
-    return core(input, _faces.one_dim(op, dim, len(input._array.shape)), wanted)  # type: ignore[no-any-return]
+    return core(input, _faces.one_dim(op, dim, len(input._array.shape)), wanted)
 
 
 @_faces.face(_cumsum)
@@ -76,7 +76,7 @@ def _product_gradient(g: Tensor, input: Tensor, result: Tensor, dim: int) -> Ten
             parts.append(input.narrow(dim, index + 1, size - index - 1))
         products = cat(parts, dim).cumprod(dim)
         columns.append((g.narrow(dim, index, size - index) * _conj(products)).sum(dim, keepdim=True))
-    return cat(columns, dim)  # type: ignore[no-any-return]
+    return cat(columns, dim)
 
 
 @dispatch.primitive(samples=_samples, vjp={
@@ -115,8 +115,8 @@ for _core in (_cumsum, _cumprod):
 def _selected(g: Any, indices: Tensor, input_shape: Shape, dim: int) -> Tensor:
     """Add the gradient up at the places that were the extremum."""
     if not input_shape:
-        return g[0]  # type: ignore[no-any-return]
-    return g[0].new_zeros(input_shape).scatter_add(dim, indices, g[0])  # type: ignore[no-any-return]
+        return g[0]
+    return g[0].new_zeros(input_shape).scatter_add(dim, indices, g[0])
 
 
 @dispatch.primitive(samples=_samples, outputs=("values", "indices"), vjp={
@@ -172,7 +172,7 @@ def _log_gradient(g: Tensor, input: Tensor, result: Tensor, dim: int) -> Tensor:
 
     def part(positive: Tensor) -> Tensor:
         logs = positive.log() - result
-        return (_logcumsumexp(logs.flip(dim), dim).flip(dim) + input).exp()  # type: ignore[no-any-return]
+        return (_logcumsumexp(logs.flip(dim), dim).flip(dim) + input).exp()
     return part(g.clamp(min=0)) - part((-g).clamp(min=0))
 
 
@@ -199,7 +199,7 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     if input._kind.dtype.category <= INTEGER:
         raise ShapeError(f"logcumsumexp: not implemented for '{_faces.scalar_name(input._kind.dtype)}'; convert the "
                          "input")
-    return _logcumsumexp(input, _faces.one_dim("logcumsumexp", dim, input.dim()))  # type: ignore[no-any-return]
+    return _logcumsumexp(input, _faces.one_dim("logcumsumexp", dim, input.dim()))
 
 
 # ---------------------------------------------------------------------------------------------- differences, integrals
@@ -218,6 +218,8 @@ def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None
         raise ShapeError("diff expects input to be at least one-dimensional")
     if n < 0:
         raise ArgumentError(f"order must be non-negative but got {n}")
+    if n == 0:
+        return input.clone()
     dim = shapes.wrap_dim(dim, input.dim())
     parts = [each for each in (prepend, input, append) if each is not None]
     if len(parts) > 1:
@@ -237,7 +239,7 @@ def _areas(y: Tensor, x: Tensor | None, dx: Any, dim: int) -> Tensor:
     count = max(size - 1, 0)
     heights = y.narrow(dim, min(1, size), count) + y.narrow(dim, 0, count)
     if x is None:
-        return heights * (dx / 2)  # type: ignore[no-any-return]
+        return heights * (dx / 2)
     if x.dim() == 1 and y.dim() > 1:
         if x._array.shape[0] != size:
             raise ShapeError(f"trapezoid: There must be one `x` value for each sample point; given: "

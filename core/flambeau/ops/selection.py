@@ -20,7 +20,7 @@ def _where(condition: Tensor, input: Any, other: Any) -> Tensor:
 
 
 def _nonzero(condition: Tensor) -> tuple[Tensor, ...]:
-    return condition.nonzero(as_tuple=True)  # type: ignore[no-any-return]
+    return condition.nonzero(as_tuple=True)
 
 
 @front(_where, out=True)
@@ -51,7 +51,7 @@ def where(condition: Tensor, input: Any = None, other: Any = None) -> Any:
 
 def _method_where(self: Tensor, condition: Tensor, other: Any) -> Tensor:
     """This tensor's elements where the condition holds, else those of `other`."""
-    return where(condition, self, other)  # type: ignore[no-any-return]
+    return where(condition, self, other)
 
 
 attach(_method_where, "where")  # the method's arguments come in another order
@@ -61,7 +61,7 @@ attach(_method_where, "where")  # the method's arguments come in another order
 @operator(vjp={"input": lambda g, mask: g.masked_fill(mask, 0)}, inplace=True, dtype_rule="any")
 def _masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """The tensor with a number where the mask holds, in the tensor's dtype."""
-    return _where(mask, input.new_tensor(value), input)  # type: ignore[no-any-return]
+    return _where(mask, input.new_tensor(value), input)
 
 
 def _fill_value(input: Tensor, mask: Any, value: Any) -> Any:
@@ -106,8 +106,8 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """
     value = _fill_value(input, mask, value)
     if isinstance(value, Tensor):
-        return where(mask, value, input)  # type: ignore[no-any-return]
-    return _masked_fill(input, mask, value)  # type: ignore[no-any-return]
+        return where(mask, value, input)
+    return _masked_fill(input, mask, value)
 
 
 _masked_fill_inplace = rules.inplace(_masked_fill)
@@ -119,7 +119,7 @@ def masked_fill_(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     value = _fill_value(input, mask, value)
     if isinstance(value, Tensor):
         return input.copy_(where(mask, value, input))
-    return _masked_fill_inplace(input, mask, value)  # type: ignore[no-any-return]
+    return _masked_fill_inplace(input, mask, value)
 
 
 __all__ = rules.public(globals())

@@ -86,7 +86,7 @@ def softmax(input: Tensor, dim: int | None = None, _stacklevel: Any = 3, dtype: 
     """
     if dtype is None and isinstance(_stacklevel, dtypes.dtype):   # softmax(x, 1, torch.float64)
         _stacklevel, dtype = 3, _stacklevel
-    return _softmax(*_prepare("softmax", input, dim, dtype, _stacklevel))  # type: ignore[no-any-return]
+    return _softmax(*_prepare("softmax", input, dim, dtype, _stacklevel))
 
 
 @_faces.face(_log_softmax)
@@ -102,7 +102,7 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: Any = 3, dty
     """
     if dtype is None and isinstance(_stacklevel, dtypes.dtype):   # softmax(x, 1, torch.float64)
         _stacklevel, dtype = 3, _stacklevel
-    return _log_softmax(*_prepare("log_softmax", input, dim, dtype, _stacklevel))  # type: ignore[no-any-return]
+    return _log_softmax(*_prepare("log_softmax", input, dim, dtype, _stacklevel))
 
 
 @dispatch.composite(namespace="nn.functional", method=False)
@@ -116,7 +116,7 @@ def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
     tensor([0.5000, 0.5000])
     """
     input, dim = _prepare("softmin", input, dim, dtype, _stacklevel)
-    return _softmax(-input, dim)  # type: ignore[no-any-return]
+    return _softmax(-input, dim)
 
 
 @dispatch.composite(namespace="nn.functional", method=False)
@@ -132,10 +132,10 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
     noise = -logits.detach().clone().exponential_().log()
     soft = softmax((logits + noise) / tau, dim)
     if not hard:
-        return soft  # type: ignore[no-any-return]
+        return soft
     index = soft.detach().argmax(shapes.wrap_dim(dim, soft.dim()), keepdim=True)
     one_hot = soft.new_zeros(soft._array.shape).scatter(dim, index, 1.0)
-    return one_hot - soft.detach() + soft  # type: ignore[no-any-return]
+    return one_hot - soft.detach() + soft
 
 
 __all__ = [name for name, value in list(globals().items())

@@ -69,7 +69,7 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
     >>> torch.tensor([3., 1., 2.]).argsort()
     tensor([1, 2, 0])
     """
-    return _sort(input.detach(), *_order_arguments("argsort", input, dim, descending, stable))[1]  # type: ignore[no-any-return]
+    return _sort(input.detach(), *_order_arguments("argsort", input, dim, descending, stable))[1]
 
 
 @_faces.reducing()
@@ -83,7 +83,7 @@ def msort(input: Tensor) -> Tensor:
     tensor([[2., 1.],
             [3., 4.]])
     """
-    return _sort(input, _faces.one_dim("msort", 0, input.dim()), False, False)[0]  # type: ignore[no-any-return]
+    return _sort(input, _faces.one_dim("msort", 0, input.dim()), False, False)[0]
 
 
 def _samples_topk(make: Any) -> Any:
@@ -190,7 +190,7 @@ def _median_dim(input: Tensor, dim: int, keepdim: bool, skip_nan: bool) -> tuple
         placed(g[0], indices, (_faces.count(input_shape, range(len(input_shape))),), 0, False).reshape(input_shape)})
 def _median_all(input: Tensor, skip_nan: bool) -> tuple[Tensor, Tensor]:
     """The lower median of all elements, and where it is in the flattened tensor."""
-    return _median_dim(input.reshape(-1), 0, False, skip_nan)  # type: ignore[no-any-return]
+    return _median_dim(input.reshape(-1), 0, False, skip_nan)
 
 
 def _median(op: str, result_type: Any, input: Tensor, dim: Any, keepdim: bool, skip_nan: bool) -> Any:

@@ -74,12 +74,12 @@ def polygamma(n: int, input: Tensor) -> Tensor:
     """The derivative of order `n` of `digamma`."""
     if n < 0:
         raise UnsupportedError(message("polygamma", "polygamma(n, x) does not support negative n.", given=f"n={n}"))
-    return digamma(input) if n == 0 else _trigamma(input) if n == 1 else _polygamma(input, float(n))  # type: ignore[no-any-return]
+    return digamma(input) if n == 0 else _trigamma(input) if n == 1 else _polygamma(input, float(n))
 
 
 def _polygamma_method(self: Tensor, n: int) -> Tensor:
     """`polygamma(n, self)`."""
-    return polygamma(n, self)  # type: ignore[no-any-return]
+    return polygamma(n, self)
 
 
 attach(_polygamma_method, "polygamma")
@@ -87,7 +87,7 @@ attach(_polygamma_method, "polygamma")
 
 # ---------------------------------------------------------------------------------------------- logit, xlogy
 def _logit_slope(g: Tensor, input: Tensor) -> Tensor:
-    return where((input < 0) | (input > 1), float("nan"), g / (input * (1 - input)))  # type: ignore
+    return where((input < 0) | (input > 1), float("nan"), g / (input * (1 - input)))
 
 
 @unary(promote=int_to_float, excluded=(COMPLEX,), vjp={"input": _logit_slope}, expr=lambda x: ir.log(x / (1 - x)),
@@ -108,7 +108,7 @@ def logit(input: Tensor, eps: float | None = None) -> Tensor:
         if not input._kind.differentiable:
             input = input.to(get_default_dtype())
         input = input.clamp(eps, 1 - eps)
-    return _logit(input)  # type: ignore[no-any-return]
+    return _logit(input)
 
 
 _logit_inplace = rules.inplace(_logit)
@@ -117,7 +117,7 @@ _logit_inplace = rules.inplace(_logit)
 @rules.inplace_front(_logit)
 def logit_(input: Tensor, eps: float | None = None) -> Tensor:
     """`logit` in place."""
-    return _logit_inplace(input if eps is None else input.clamp_(eps, 1 - eps))  # type: ignore
+    return _logit_inplace(input if eps is None else input.clamp_(eps, 1 - eps))
 
 
 def _xlogy_name(node: Any) -> str:
@@ -172,11 +172,11 @@ def heaviside(input: Tensor, values: Tensor) -> Tensor:
     tensor([0.0000, 0.5000, 1.0000])
     """
     _same_dtype("heaviside", input, values)
-    return _heaviside(input, values)  # type: ignore[no-any-return]
+    return _heaviside(input, values)
 
 
 def _copysign_slope(g: Tensor, input: Tensor, result: Tensor) -> Tensor:
-    return (g * where(input == 0, 0.0, result / input))  # type: ignore[no-any-return]
+    return (g * where(input == 0, 0.0, result / input))
 
 
 @binary(promote=int_to_float, excluded=(COMPLEX,), expr=ir.copysign,
@@ -199,7 +199,7 @@ def nextafter(input: Tensor, other: Tensor) -> Tensor:
 @composite(out=True, inplace=True)
 def ldexp(input: Tensor, other: Tensor) -> Tensor:
     """`input * 2 ** other`."""
-    return input * (2.0 ** other)  # type: ignore[no-any-return]
+    return input * (2.0 ** other)
 
 
 copysign, nextafter = rules.tensors(copysign, 1), rules.tensors(nextafter, 2)

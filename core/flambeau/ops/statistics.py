@@ -37,13 +37,13 @@ def _var(input: Tensor, dim: Shape, correction: float, keepdim: bool) -> Tensor:
     squares = (centred * centred.conj()).real if input._kind.dtype.is_complex else centred * centred
     kind = squares._kind.dtype
     from flambeau.ops.reduction import _sum
-    return _sum(squares, dim, keepdim, kind) / max(count - correction, 0)  # type: ignore[no-any-return]
+    return _sum(squares, dim, keepdim, kind) / max(count - correction, 0)
 
 
 @dispatch.operator(samples=_samples, vjp={"input": _deviation_gradient})
 def _std(input: Tensor, dim: Shape, correction: float, keepdim: bool) -> Tensor:
     """The root of the variance."""
-    return _var(input, dim, correction, keepdim).sqrt()  # type: ignore[no-any-return]
+    return _var(input, dim, correction, keepdim).sqrt()
 
 
 def _arguments(op: str, input: Tensor, dim: Any, unbiased: Any, correction: Any,
@@ -74,7 +74,7 @@ def var(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = Fa
     >>> torch.tensor([1., 2., 3.]).var()
     tensor(1.)
     """
-    return _var(input, *_arguments("var", input, dim, unbiased, correction, keepdim))  # type: ignore[no-any-return]
+    return _var(input, *_arguments("var", input, dim, unbiased, correction, keepdim))
 
 
 @_faces.face(_std)
@@ -88,7 +88,7 @@ def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = Fa
     >>> torch.tensor([1., 2., 3.]).std()
     tensor(1.)
     """
-    return _std(input, *_arguments("std", input, dim, unbiased, correction, keepdim))  # type: ignore[no-any-return]
+    return _std(input, *_arguments("std", input, dim, unbiased, correction, keepdim))
 
 
 @_faces.reducing(method=False)
@@ -155,7 +155,7 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None,
         warnings.warn("cov(): degrees of freedom is <= 0", stacklevel=2)
         freedom = freedom * 0
     conjugate = centred.conj() if rows._kind.dtype.is_complex else centred
-    return (scaled.matmul(conjugate.transpose(0, 1)) / freedom).squeeze()  # type: ignore[no-any-return]
+    return (scaled.matmul(conjugate.transpose(0, 1)) / freedom).squeeze()
 
 
 @dispatch.composite()
@@ -171,9 +171,9 @@ def corrcoef(input: Tensor) -> Tensor:
     """
     matrix = cov(input)
     if not matrix.dim():
-        return matrix / matrix  # type: ignore[no-any-return]
+        return matrix / matrix
     deviation = matrix.diagonal().sqrt()
-    return (matrix / deviation.unsqueeze(1) / deviation.unsqueeze(0)).clamp(-1, 1)  # type: ignore[no-any-return]
+    return (matrix / deviation.unsqueeze(1) / deviation.unsqueeze(0)).clamp(-1, 1)
 
 
 # ---------------------------------------------------------------------------------------------- quantiles
@@ -291,7 +291,7 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     if low > high:
         raise ArgumentError("torch.histc(): max must be larger than min; "
                             f"given: min={min}, max={max}")
-    return _histc(input, bins, low, high)  # type: ignore[no-any-return]
+    return _histc(input, bins, low, high)
 
 
 __all__ = [name for name, value in list(globals().items())

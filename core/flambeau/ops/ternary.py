@@ -64,10 +64,10 @@ def clamp(input: Tensor, min: Any = None, max: Any = None, *, out: Tensor | None
     """
     if max is None:
         _chosen("clamp", min, max)
-        return _clamp_min(input, min, out=out)  # type: ignore[no-any-return]
+        return _clamp_min(input, min, out=out)
     if min is None:
-        return _clamp_max(input, max, out=out)  # type: ignore[no-any-return]
-    return _clamp(input, min, max, out=out)  # type: ignore[no-any-return]
+        return _clamp_max(input, max, out=out)
+    return _clamp(input, min, max, out=out)
 
 
 _clamp_inplace = rules.inplace(_clamp)
@@ -79,10 +79,10 @@ def clamp_(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
     """Limit the elements in place."""
     if max is None:
         _chosen("clamp_", min, max)
-        return _min_inplace(input, min)  # type: ignore[no-any-return]
+        return _min_inplace(input, min)
     if min is None:
-        return _max_inplace(input, max)  # type: ignore[no-any-return]
-    return _clamp_inplace(input, min, max)  # type: ignore[no-any-return]
+        return _max_inplace(input, max)
+    return _clamp_inplace(input, min, max)
 
 
 @front(_clamp_min)
@@ -90,7 +90,7 @@ def clamp_min(input: Tensor, min: Any, *, out: Tensor | None = None) -> Tensor:
     """Each element, at least `min`."""
     if not isinstance(input, Tensor):
         raise wrong_type(_clamp_min.op, 0, input)
-    return _clamp_min(input, min, out=out)  # type: ignore[no-any-return]
+    return _clamp_min(input, min, out=out)
 
 
 @front(_clamp_max)
@@ -98,7 +98,7 @@ def clamp_max(input: Tensor, max: Any, *, out: Tensor | None = None) -> Tensor:
     """Each element, at most `max`."""
     if not isinstance(input, Tensor):
         raise wrong_type(_clamp_max.op, 0, input)
-    return _clamp_max(input, max, out=out)  # type: ignore[no-any-return]
+    return _clamp_max(input, max, out=out)
 
 
 clip = alias("clip", clamp)
@@ -113,7 +113,7 @@ clip = alias("clip", clamp)
                 "weight": lambda g, input, end: g * rules.conj(end - input)})
 def _lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     """Linear interpolation."""
-    return input + weight * (end - input)  # type: ignore[no-any-return]
+    return input + weight * (end - input)
 
 
 def _check_lerp(input: Tensor, end: Tensor, weight: Any) -> None:
@@ -133,7 +133,7 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     tensor([2., 4.])
     """
     _check_lerp(input, end, weight)
-    return _lerp(input, end, weight)  # type: ignore[no-any-return]
+    return _lerp(input, end, weight)
 
 
 @pointwise(expr=lambda x, y, z, value: x + value * y * z,
@@ -171,7 +171,7 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, 
     >>> torch.addcmul(torch.zeros(2), torch.tensor([1., 2.]), torch.tensor([3., 4.]), value=0.5)
     tensor([1.5000, 4.0000])
     """
-    return _addcmul(input, tensor1, tensor2, _factor("addcmul", value, input, tensor1, tensor2), out=out)  # type: ignore[no-any-return]
+    return _addcmul(input, tensor1, tensor2, _factor("addcmul", value, input, tensor1, tensor2), out=out)
 
 
 @front(_addcdiv)
@@ -182,7 +182,7 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, 
     >>> torch.addcdiv(torch.zeros(2), torch.tensor([1., 2.]), torch.tensor([2., 4.]))
     tensor([0.5000, 0.5000])
     """
-    return _addcdiv(input, tensor1, tensor2, value, out=out)  # type: ignore[no-any-return]
+    return _addcdiv(input, tensor1, tensor2, value, out=out)
 
 
 _addcmul_inplace, _addcdiv_inplace = rules.inplace(_addcmul), rules.inplace(_addcdiv)
@@ -191,13 +191,13 @@ _addcmul_inplace, _addcdiv_inplace = rules.inplace(_addcmul), rules.inplace(_add
 @rules.inplace_front(_addcmul)
 def addcmul_(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """Add a product in place."""
-    return _addcmul_inplace(input, tensor1, tensor2, _factor("addcmul_", value, input, tensor1, tensor2))  # type: ignore
+    return _addcmul_inplace(input, tensor1, tensor2, _factor("addcmul_", value, input, tensor1, tensor2))
 
 
 @rules.inplace_front(_addcdiv)
 def addcdiv_(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """Add a quotient in place."""
-    return _addcdiv_inplace(input, tensor1, tensor2, value)  # type: ignore[no-any-return]
+    return _addcdiv_inplace(input, tensor1, tensor2, value)
 
 
 # ---------------------------------------------------------------------------------------------- nan_to_num
@@ -229,7 +229,7 @@ def nan_to_num(input: Tensor, nan: float | None = 0.0, posinf: float | None = No
     """
     if not input._kind.differentiable:
         return input.clone()
-    return _nan_to_num(input, *_limits(input, nan, posinf, neginf))  # type: ignore[no-any-return]
+    return _nan_to_num(input, *_limits(input, nan, posinf, neginf))
 
 
 _nan_to_num_inplace = rules.inplace(_nan_to_num)
@@ -241,7 +241,7 @@ def nan_to_num_(input: Tensor, nan: float | None = 0.0, posinf: float | None = N
     """`nan_to_num` in place."""
     if not input._kind.differentiable:
         return input
-    return _nan_to_num_inplace(input, *_limits(input, nan, posinf, neginf))  # type: ignore[no-any-return]
+    return _nan_to_num_inplace(input, *_limits(input, nan, posinf, neginf))
 
 
 __all__ = rules.public(globals())

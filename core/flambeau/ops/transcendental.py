@@ -35,7 +35,7 @@ def exp(input: Tensor) -> Tensor:
 @unary(promote=int_to_float, vjp={"input": lambda g, result: g * conj(result) * _LN2}, expr=ir.exp2)
 def exp2(input: Tensor) -> Tensor:
     """2 to the power of each element."""
-    return exp(input * _LN2)  # type: ignore[no-any-return]
+    return exp(input * _LN2)
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, result: g * conj(result + 1)}, expr=ir.expm1)
@@ -56,13 +56,13 @@ def log(input: Tensor) -> Tensor:
 @unary(promote=int_to_float, vjp={"input": lambda g, input: g / conj(input * _LN2)}, expr=ir.log2, domain=(0.1, 9))
 def log2(input: Tensor) -> Tensor:
     """The logarithm to base 2."""
-    return log(input) / _LN2  # type: ignore[no-any-return]
+    return log(input) / _LN2
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, input: g / conj(input * _LN10)}, expr=ir.log10, domain=(0.1, 9))
 def log10(input: Tensor) -> Tensor:
     """The logarithm to base 10."""
-    return log(input) / _LN10  # type: ignore[no-any-return]
+    return log(input) / _LN10
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, input: g / conj(input + 1)}, expr=ir.log1p, domain=(-0.9, 4),
@@ -91,27 +91,27 @@ def cos(input: Tensor) -> Tensor:
        domain=(-1.3, 1.3))
 def tan(input: Tensor) -> Tensor:
     """The tangent of angles in radians."""
-    return sin(input) / cos(input)  # type: ignore[no-any-return]
+    return sin(input) / cos(input)
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, input: g * conj((1 - input * input).rsqrt())}, expr=ir.asin,
        domain=(-0.9, 0.9))
 def asin(input: Tensor) -> Tensor:
     """The angle in radians whose sine is given; nan outside of [-1, 1]."""
-    return atan2(input, ((1 - input) * (1 + input)).sqrt())  # type: ignore[no-any-return]
+    return atan2(input, ((1 - input) * (1 + input)).sqrt())
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, input: -g * conj((1 - input * input).rsqrt())}, expr=ir.acos,
        domain=(-0.9, 0.9))
 def acos(input: Tensor) -> Tensor:
     """The angle in radians whose cosine is given; nan outside of [-1, 1]."""
-    return atan2(((1 - input) * (1 + input)).sqrt(), input)  # type: ignore[no-any-return]
+    return atan2(((1 - input) * (1 + input)).sqrt(), input)
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, input: g / conj(input * input + 1)}, expr=ir.atan)
 def atan(input: Tensor) -> Tensor:
     """The angle in radians whose tangent is given."""
-    return atan2(input, input * 0 + 1)  # type: ignore[no-any-return]
+    return atan2(input, input * 0 + 1)
 
 
 @binary(promote=int_to_float, excluded=(COMPLEX,), expr=ir.atan2,
@@ -130,34 +130,34 @@ def atan2(input: Tensor, other: Tensor) -> Tensor:
 def sinh(input: Tensor) -> Tensor:
     """The hyperbolic sine."""
     grown = expm1(input)
-    return (grown + grown / (grown + 1)) / 2  # type: ignore[no-any-return]
+    return (grown + grown / (grown + 1)) / 2
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, input: g * conj(input.sinh())}, expr=ir.cosh)
 def cosh(input: Tensor) -> Tensor:
     """The hyperbolic cosine."""
-    return (exp(input) + exp(-input)) / 2  # type: ignore[no-any-return]
+    return (exp(input) + exp(-input)) / 2
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, input: g * conj((input * input + 1).rsqrt())}, expr=ir.asinh)
 def asinh(input: Tensor) -> Tensor:
     """The inverse of the hyperbolic sine."""
     size = input.abs()
-    return log1p(size + size * size / (1 + (size * size + 1).sqrt())) * input.sign()  # type: ignore
+    return log1p(size + size * size / (1 + (size * size + 1).sqrt())) * input.sign()
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, input: g * conj(((input - 1).sqrt() * (input + 1).sqrt())
                                                                     .reciprocal())}, expr=ir.acosh, domain=(1.1, 5))
 def acosh(input: Tensor) -> Tensor:
     """The inverse of the hyperbolic cosine; nan below 1."""
-    return log(input + ((input - 1) * (input + 1)).sqrt())  # type: ignore[no-any-return]
+    return log(input + ((input - 1) * (input + 1)).sqrt())
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, input: g / conj(1 - input * input)}, expr=ir.atanh,
        domain=(-0.9, 0.9))
 def atanh(input: Tensor) -> Tensor:
     """The inverse of the hyperbolic tangent; nan outside of [-1, 1]."""
-    return (log1p(input) - log1p(-input)) / 2  # type: ignore[no-any-return]
+    return (log1p(input) - log1p(-input)) / 2
 
 
 def _hypot_slope(g: Tensor, side: Tensor, result: Tensor) -> Tensor:
@@ -194,7 +194,7 @@ def rad2deg(input: Tensor) -> Tensor:
 def _sinc_slope(g: Tensor, input: Tensor) -> Tensor:
     angle = input * math.pi
     slope = ((angle * angle.cos() - angle.sin()) / angle) / input
-    return g * conj(slope.masked_fill(input == 0, 0))  # type: ignore[no-any-return]
+    return g * conj(slope.masked_fill(input == 0, 0))
 
 
 @unary(promote=int_to_float, vjp={"input": _sinc_slope},
@@ -215,19 +215,19 @@ def floor(input: Tensor) -> Tensor:
     >>> torch.floor(torch.tensor([1.5, -1.5]))
     tensor([ 1., -2.])
     """
-    return where(input < 0, trunc(input) - (trunc(input) != input), trunc(input))  # type: ignore
+    return where(input < 0, trunc(input) - (trunc(input) != input), trunc(input))
 
 
 @unary(excluded=_NO_BOOL_OR_COMPLEX, vjp={"input": rules.zeros}, expr=ir.ceil)
 def ceil(input: Tensor) -> Tensor:
     """Each element rounded up."""
-    return -floor(-input)  # type: ignore[no-any-return]
+    return -floor(-input)
 
 
 @unary(excluded=_NO_BOOL_OR_COMPLEX, vjp={"input": rules.zeros}, expr=ir.trunc)
 def trunc(input: Tensor) -> Tensor:
     """Each element rounded towards zero."""
-    return input - fmod(input, 1)  # type: ignore[no-any-return]
+    return input - fmod(input, 1)
 
 
 fix = alias("fix", trunc)
@@ -248,7 +248,7 @@ def _round(input: Tensor) -> Tensor:
 def _round_decimals(input: Tensor, decimals: float) -> Tensor:
     """Rounding to a number of decimals."""
     scale = 10.0 ** abs(decimals)
-    return _round(input * scale) / scale if decimals >= 0 else _round(input / scale) * scale  # type: ignore
+    return _round(input * scale) / scale if decimals >= 0 else _round(input / scale) * scale
 
 
 def _decimals(input: Tensor, decimals: int) -> bool:
@@ -263,7 +263,7 @@ def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Ten
     >>> torch.round(torch.tensor([0.5, 1.5])), torch.round(torch.tensor([1.234]), decimals=1)
     (tensor([0., 2.]), tensor([1.2000]))
     """
-    return _round_decimals(input, decimals, out=out) if _decimals(input, decimals) else _round(input, out=out)  # type: ignore[no-any-return]
+    return _round_decimals(input, decimals, out=out) if _decimals(input, decimals) else _round(input, out=out)
 
 
 _round_inplace = rules.inplace(_round)
@@ -273,8 +273,8 @@ _round_inplace = rules.inplace(_round)
 def round_(input: Tensor, *, decimals: int = 0) -> Tensor:
     """Round in place."""
     if _decimals(input, decimals):
-        return rules.inplace(_round_decimals)(input, decimals)  # type: ignore[no-any-return]
-    return _round_inplace(input)  # type: ignore[no-any-return]
+        return rules.inplace(_round_decimals)(input, decimals)
+    return _round_inplace(input)
 
 
 # ---------------------------------------------------------------------------------------------- sums of exponentials
@@ -292,7 +292,7 @@ def _logaddexp2_expr(x: Any, y: Any) -> Any:
 
 def _weight(g: Tensor, mine: Tensor, other: Tensor, grow: Any) -> Tensor:
     """The share of one of two exponentials in their sum; half for two equal infinities."""
-    return g / (grow(where(mine == other, 0, other - mine)) + 1)  # type: ignore[no-any-return]
+    return g / (grow(where(mine == other, 0, other - mine)) + 1)
 
 
 @binary(excluded=rules.FLOATS_ONLY, expr=_logaddexp_expr,
