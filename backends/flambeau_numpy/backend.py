@@ -90,6 +90,10 @@ class NumpyBackend(HostBackend):
             self._generator = MT19937Generator()
         return self._generator
 
+    def set_threads(self, count: int) -> None:
+        from flambeau_numpy import threads
+        threads.allow(count)
+
     # -- the host's part
     def from_python(self, data: Any, dtype: dtype | None) -> Any:
         return _array(data, None if dtype is None else TO_NUMPY[dtype])
@@ -112,8 +116,8 @@ _PYTHON_KNOWS = {np.dtype(name) for name in (
 
 
 def _normal_strides(shape: tuple[int, ...], strides: tuple[int, ...]) -> tuple[int, ...]:
-    """NumPy gives arrays without elements any strides; PyTorch gives contiguous ones."""
-    if 0 in shape:
+    """NumPy gives new arrays without elements strides of 0; PyTorch counts a size of 0 as 1."""
+    if 0 in shape and 0 in strides:
         from flambeau.shapes import contiguous_strides
         return contiguous_strides(shape)
     return strides

@@ -33,7 +33,7 @@ ALSO_TOP = frozenset((
     "kl_div", "layer_norm", "log_softmax", "margin_ranking_loss", "max_pool1d", "max_pool2d", "max_pool3d",
     "native_channel_shuffle", "native_dropout", "pairwise_distance", "pdist", "pixel_shuffle", "pixel_unshuffle",
     "poisson_nll_loss", "prelu", "relu", "relu_", "rms_norm", "rrelu", "selu", "selu_", "channel_shuffle", "sigmoid",
-    "softmax", "softmin", "tanh", "threshold", "threshold_", "triplet_margin_loss", "binary_cross_entropy_with_logits"))
+    "softmax", "tanh", "threshold", "threshold_", "triplet_margin_loss", "binary_cross_entropy_with_logits"))
 
 
 def find(name: str) -> Any:
@@ -66,7 +66,7 @@ def _plain_function(name: str) -> Any:
 
 
 def _is_top(record: Any, name: str) -> bool:
-    return "torch" in record.namespace or name in ALSO_TOP
+    return not record.internal and ("torch" in record.namespace or name in ALSO_TOP)
 
 
 def names() -> list[str]:

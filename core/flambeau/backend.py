@@ -107,8 +107,11 @@ class Backend:
 
     # -- optional, with defaults
     def default_generator(self, index: int) -> Any:
-        """The random generator of device `index`; the core's counter-based Philox unless a backend has its own."""
+        """The generator of device `index` that kernels of draws get; None for `flambeau.philox.PhiloxGenerator`."""
         return None
+
+    def set_threads(self, count: int) -> None:
+        """Use up to `count` threads of the host for an operator, where that means anything."""
 
     def memory_stats(self, index: int) -> Mapping[str, int]:
         """Bytes by name ("allocated", "reserved", "peak"), empty where the backend does not count."""

@@ -96,7 +96,22 @@ _BY_NAME = {each.name: each for each in ALL}
 ALIASES = {"half": float16, "float": float32, "double": float64, "cfloat": complex64, "cdouble": complex128,
            "short": int16, "int": int32, "long": int64, "bool": bool_}
 
+SCALAR_NAMES = {
+    "bool": "Bool", "uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long",
+    "float16": "Half", "bfloat16": "BFloat16", "float32": "Float", "float64": "Double", "complex64": "ComplexFloat",
+    "complex128": "ComplexDouble", "uint16": "UInt16", "uint32": "UInt32", "uint64": "UInt64"}
+
 _default: dtype = float32
+
+
+def scalar_name(kind: dtype) -> str:
+    """The name that PyTorch's messages use for a dtype: "Long" for int64.
+
+    >>> from flambeau.dtypes import int64, scalar_name
+    >>> scalar_name(int64)
+    'Long'
+    """
+    return SCALAR_NAMES.get(kind.name, kind.name)
 
 
 def by_name(name: str) -> dtype:

@@ -56,6 +56,10 @@ class UnsupportedError(FlambeauError, NotImplementedError):
     """An operator that a device does not have and that may not fall back to the host."""
 
 
+class UnsupportedDtypeError(DtypeError, UnsupportedError):
+    """An operator that is not defined for a dtype: NotImplementedError, which is a RuntimeError, as in PyTorch."""
+
+
 def message(op: str, problem: str, *, given: str = "", allowed: str = "", next_step: str = "") -> str:
     """Put an error's parts in their order: the operator, the problem, given, allowed, next step.
 

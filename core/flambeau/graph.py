@@ -191,7 +191,7 @@ class Node:
 
     def release(self) -> None:
         """Free what was saved; a node that kept no tensor stays usable, as in PyTorch."""
-        if self.versions or self.packs:
+        if self.plan.frees or self.versions or self.packs:
             self.saved = None
 
 
@@ -330,6 +330,8 @@ def make_node(record: OpDef, args: Sequence[Any], edges: tuple[Edge | None, ...]
             if kind == ARGUMENT:
                 value = args[position]
                 if isinstance(value, Tensor):
+                    if value._inference:
+                        raise _not_saved()
                     cell = value._counter
                     versions.append((len(saved), 0 if cell is None else cell[0]))
                 saved.append(value)
@@ -341,6 +343,11 @@ def make_node(record: OpDef, args: Sequence[Any], edges: tuple[Edge | None, ...]
     if WATCHERS:
         watch(node)
     return node
+
+
+def _not_saved() -> GraphError:
+    return GraphError("Inference tensors cannot be saved for backward; a tensor that was made under inference_mode() "
+                      "is used where a gradient needs it: use its clone(), or make it under no_grad() instead")
 
 
 def watch(node: Node) -> None:

@@ -1,8 +1,8 @@
 """Generators of random numbers, and the default one of each device.
 
-A `Generator` is a handle on the generator that its device's backend has: on the host one that repeats PyTorch's
-numbers draw for draw. `torch.manual_seed` seeds the default generators of all devices, those of devices not yet used
-when they come.
+A `Generator` is a handle on the generator that its device's backend has (on the host one that repeats PyTorch's
+numbers draw for draw) or, where it has none, on the core's counter-based one. `torch.manual_seed` seeds the default
+generators of all devices, those of devices not yet used when they come.
 """
 
 from __future__ import annotations
@@ -16,22 +16,23 @@ from typing import Any
 from flambeau import discovery
 from flambeau.device import device as device_type
 from flambeau.dtypes import uint8
-from flambeau.errors import ArgumentTypeError, UnsupportedError, message
+from flambeau.errors import ArgumentTypeError
+from flambeau.philox import PhiloxGenerator
 from flambeau.tensor import Tensor, make
 
 DEFAULT_SEED = 67280421310721
 
-_lock = threading.Lock()
+_lock = threading.RLock()
 _defaults: dict[device_type, Generator] = {}
 _seed: int | None = None   # what `manual_seed` said last: devices that are used later start from it
 
 
 def _raw(where: device_type) -> Any:
-    """The backend's own default generator on a device. UnsupportedError where it has none."""
+    """The backend's own default generator on a device, or a counter-based one started from a random seed."""
     found = discovery.backend_for(where.type).default_generator(where.index or 0)
     if found is None:
-        raise UnsupportedError(message("Generator", f"device {str(where)!r} has no generator of random numbers yet",
-                                       next_step="draw on the host and move the result with .to()"))
+        found = PhiloxGenerator()
+        found.seed()
     return found
 
 
@@ -49,7 +50,7 @@ class Generator:
     __module__ = "flambeau"
 
     device: device_type
-    raw: Any   # the backend's generator, which its kernels are given
+    raw: Any   # what kernels are given: the backend's generator, or a PhiloxGenerator
 
     def __init__(self, device: Any = "cpu") -> None:
         self.device = discovery.resolve(device)
@@ -83,7 +84,7 @@ class Generator:
 
     def clone_state(self) -> Generator:
         """Another generator that goes on from the same state, on its own."""
-        return _handle(self.raw.clone_state(), self.device)
+        return handle(self.raw.clone_state(), self.device)
 
     graphsafe_get_state = clone_state
 
@@ -97,7 +98,8 @@ class Generator:
         return f"<torch.Generator on {str(self.device)!r}, seed {self.initial_seed()}>"
 
 
-def _handle(raw: Any, where: device_type) -> Generator:
+def handle(raw: Any, where: device_type) -> Generator:
+    """A `Generator` on what a backend's kernels are given."""
     result = object.__new__(Generator)
     result.device, result.raw = where, raw
     return result
@@ -115,7 +117,7 @@ def default_of(where: device_type) -> Generator:
             found = _defaults.get(where)
             if found is None:
                 canonical = discovery.resolve(where)
-                found = _handle(_raw(canonical), canonical)
+                found = handle(_raw(canonical), canonical)
                 if _seed is not None:
                     found.manual_seed(_seed)
                 _defaults[canonical] = found
@@ -133,10 +135,15 @@ class _DefaultGenerator(Generator):
     def __getattr__(self, name: str) -> Any:
         if name != "raw":
             raise AttributeError(f"'Generator' object has no attribute {name!r}")
-        self.raw = _raw(self.device)
-        if _seed is not None:
-            self.raw.manual_seed(_seed)
-        return self.raw
+        with _lock:
+            try:
+                return object.__getattribute__(self, "raw")  # another thread was first
+            except AttributeError:
+                found = _raw(self.device)
+            if _seed is not None:
+                found.manual_seed(_seed)
+            self.raw = found
+            return found
 
 
 default_generator: Generator = _DefaultGenerator()
@@ -153,9 +160,10 @@ def manual_seed(seed: int) -> Generator:
     """
     global _seed
     value = int(seed)
-    for each in tuple(_defaults.values()):
-        each.manual_seed(value)
-    _seed = value
+    with _lock:  # a generator that another thread makes meanwhile shall not miss the seed
+        for each in tuple(_defaults.values()):
+            each.manual_seed(value)
+        _seed = value
     return default_generator
 
 

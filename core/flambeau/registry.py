@@ -29,10 +29,11 @@ class SavePlan:
     """What one node keeps, for one choice of inputs that need a gradient.
 
     `sources` says where each kept value comes from; `calls` says, per vjp, which edges it serves and which of the
-    kept values it is called with.
+    kept values it is called with. `frees` is whether one backward pass uses the node up: where it keeps an operand,
+    even one that is a number (a product with 2 counts as keeping a tensor, as in PyTorch).
     """
 
-    __slots__ = ("calls", "record", "saves_results", "sources")
+    __slots__ = ("calls", "frees", "record", "saves_results", "sources")
 
     def __init__(self, record: OpDef, sources: tuple[tuple[int, int], ...],
                  calls: tuple[tuple[Slots, Vjp, tuple[int, ...]], ...]) -> None:
@@ -40,6 +41,9 @@ class SavePlan:
         self.sources = sources
         self.calls = calls
         self.saves_results = any(kind == RESULT for kind, _ in sources)
+        self.frees = self.saves_results or any(
+            kind == ARGUMENT and (position in record.tensors or record.family == "binary" and position < 2)
+            for kind, position in sources)
 
 
 class OpDef:
@@ -56,6 +60,8 @@ class OpDef:
         promote, expr, domain, samples: the dtype rule, scalar expression, and what tests draw inputs from.
         excluded: categories of dtypes (BOOL, INTEGER, ...) that the operator is not defined for.
         uncast: positions of operands that promotion leaves alone.
+        namespace: where the function is found: "torch", "nn.functional", "linalg", "Tensor" (a method only), several
+            of them, or "internal".
         dtype_rule: "any" for operators that only move data, so that emulated dtypes need no cast.
     """
 
@@ -102,6 +108,13 @@ class OpDef:
 
     def __repr__(self) -> str:
         return f"<{self.family} {self.name}({', '.join(self.parameters)})>"
+
+    @property
+    def internal(self) -> bool:
+        """Whether it is for other operators only: said so, or a core that has no face of its own name."""
+        if self.namespace == "internal":
+            return True
+        return self.function.__name__.startswith("_") and self.public is self.call and self.family != "composite"
 
     def _resolve(self, vjp: Mapping[Any, Vjp] | str | None) -> Any:
         """Turn argument names into positions: ((positions, is a tuple, vjp), ...)."""

@@ -1,6 +1,6 @@
 """Process-wide settings that PyTorch has at its top level and that change little or nothing here.
 
-They are kept and given back, so that programs which set them run on.
+Most are only kept and given back, so that programs which set them run on.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import os
 from collections.abc import Callable
 from typing import Any
 
+from flambeau import discovery
 from flambeau.errors import ArgumentError, UnsupportedError, message
 
 _threads: dict[str, int] = {}
@@ -26,8 +27,13 @@ def get_num_threads() -> int:
 
 
 def set_num_threads(num: int) -> None:
-    """Keep a wish for the number of threads. The numerical libraries read theirs (OMP_NUM_THREADS) when they start."""
+    """Let an operator on the host use up to `num` threads; small ones use one in any case.
+
+    >>> import flambeau as torch
+    >>> torch.set_num_threads(torch.get_num_threads())
+    """
     _set_threads("intra", num)
+    discovery.host().set_threads(num)
 
 
 def get_num_interop_threads() -> int:

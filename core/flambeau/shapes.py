@@ -123,8 +123,8 @@ def broadcast_shapes(*shapes: Shape, op: str = "") -> Shape:
     ndim = max((len(shape) for shape in shapes), default=0)
     result = [1] * ndim
     for shape in shapes:
-        offset = ndim - len(shape)
-        for index, size in enumerate(shape, offset):
+        for back, size in enumerate(reversed(shape), 1):  # from the last: the dimension that the error names first
+            index = ndim - back
             if size == 1 or size == result[index]:
                 continue
             if result[index] != 1:
@@ -150,6 +150,19 @@ def contiguous_strides(shape: Shape) -> Shape:
         strides.append(step)
         step *= size or 1
     return tuple(reversed(strides))
+
+
+def channels_last_strides(shape: Shape) -> Shape:
+    """The strides in which the channels, dimension 1, lie next to each other. RuntimeError below 4 dimensions.
+
+    >>> channels_last_strides((2, 3, 4, 5))
+    (60, 1, 15, 3)
+    """
+    if len(shape) not in (4, 5):
+        raise ShapeError(f"channels_last: required rank 4 tensor to use channels_last format (5 for channels_last_3d); "
+                         f"given: {len(shape)} dimensions")
+    inner = contiguous_strides((shape[0], *shape[2:], shape[1]))
+    return (inner[0], inner[-1], *inner[1:-1])
 
 
 def is_contiguous(shape: Shape, strides: Shape) -> bool:

@@ -139,7 +139,11 @@ class Tensor(TensorMethods):
 
     def is_contiguous(self, memory_format: Any = None) -> bool:
         """Whether the elements lie in row-major order without gaps."""
-        return shapes.is_contiguous(self._array.shape, self._kind.backend.layout(self._array)[0])
+        shape, strides = self._array.shape, self._kind.backend.layout(self._array)[0]
+        if memory_format is not None and memory_format.name.startswith("channels_last"):
+            wanted = shapes.channels_last_strides(shape)
+            return all(size == 1 or have == want for size, have, want in zip(shape, strides, wanted, strict=True))
+        return shapes.is_contiguous(shape, strides)
 
     def is_floating_point(self) -> bool:
         """Whether the dtype is a real floating type."""
@@ -184,6 +188,8 @@ class Tensor(TensorMethods):
                                         "or complex dtype", given=str(value.dtype)))
         self._array = value._array
         self._kind = value._kind
+        if self._edge is not None and self._edge[0].is_accumulator:  # gradients are to fit the new values
+            self._edge[0].shape, self._edge[0].kind = value._array.shape, value._kind
 
     @property
     def _base(self) -> Tensor | None:

@@ -265,12 +265,12 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
 
 
 def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool | None = None,
-         create_graph: bool = False, allow_unused: bool | None = None, is_grads_batched: bool = False,
-         materialize_grads: bool = False) -> tuple[Any, ...]:
+         create_graph: bool = False, only_inputs: bool = True, allow_unused: bool | None = None,
+         is_grads_batched: bool = False, materialize_grads: bool = False) -> tuple[Any, ...]:
     """The gradients of the sum of `outputs` with respect to `inputs`, without touching any `.grad`.
 
     Raises RuntimeError for an input that the outputs do not depend on, unless `allow_unused` (None is returned for
-    it) or `materialize_grads` (zeros are).
+    it) or `materialize_grads` (zeros are). `only_inputs` is from an older PyTorch and changes nothing.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.autograd.grad.html
 
     >>> import flambeau as torch

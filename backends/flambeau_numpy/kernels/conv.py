@@ -6,11 +6,13 @@ result (im2col). Samples go through in chunks whose windows fit the cache.
 
 from __future__ import annotations
 
+import itertools
 import math
-from itertools import product
 from typing import Any
 
 import numpy as np
+
+from flambeau_numpy.threads import product
 
 Shape = tuple[int, ...]
 CHUNK = 1 << 19  # elements of gathered windows at a time: about an L2 cache of float32
@@ -62,12 +64,12 @@ def convolution(x: Any, weight: Any, bias: Any, stride: Shape, padding: Shape, d
     w = weight.reshape(groups, -1, depth)
     result = np.empty((samples, groups, w.shape[1], length), x.dtype)
     if _plain(kernel, stride):
-        np.matmul(w, x.reshape(samples, groups, depth, length), out=result)
+        product(np.matmul, w.size * samples * length, w, x.reshape(samples, groups, depth, length), result)
     else:
         view = windows(x, kernel, stride, dilation)
         for part in _chunks(samples, channels * math.prod(kernel) * length):
             columns = view[part].reshape(-1, groups, depth, length)
-            np.matmul(w, columns, out=result[part])
+            product(np.matmul, w.size * columns.shape[0] * length, w, columns, result[part])
     result = result.reshape(samples, weight.shape[0], *out)
     if bias is not None:
         result += bias.reshape(-1, *(1 for _ in out))
@@ -88,7 +90,7 @@ def convolution_weight_grad(x: Any, g: Any, kernel: Shape, stride: Shape, paddin
     for part in _chunks(samples, channels * width * length):
         columns = np.moveaxis(view[part], 0, 1 + len(kernel)).reshape(groups, -1, (part.stop - part.start) * length)
         gradient = g[part].reshape(-1, groups, outs, length).transpose(1, 2, 0, 3).reshape(groups, outs, -1)
-        total += gradient @ columns.transpose(0, 2, 1)
+        total += product(np.matmul, gradient.size * columns.shape[1], gradient, columns.transpose(0, 2, 1))
     return total.reshape(g.shape[1], channels // groups, *kernel)
 
 
@@ -105,10 +107,11 @@ def convolution_input_grad(g: Any, weight: Any, spatial: Shape, stride: Shape, p
               in zip(padded, stride, out, dilation, kernel, strict=True)]
     result = np.zeros((samples, channels, *needed), g.dtype)
     for part in _chunks(samples, channels * math.prod(kernel) * length):
-        columns = np.matmul(w, g[part].reshape(-1, groups, g.shape[1] // groups, length))
+        gradient = g[part].reshape(-1, groups, g.shape[1] // groups, length)
+        columns = product(np.matmul, w.size * gradient.shape[0] * length, w, gradient)
         columns = columns.reshape(-1, channels, *kernel, *out)
         target = result[part]
-        for offset in product(*map(range, kernel)):
+        for offset in itertools.product(*map(range, kernel)):
             place = tuple([slice(at * step, at * step + jump * (count - 1) + 1, jump) for at, step, jump, count
                            in zip(offset, dilation, stride, out, strict=True)])
             target[(..., *place)] += columns[(slice(None), slice(None), *offset)]

@@ -21,7 +21,7 @@ def _full(size: Any, fill_value: Any, dtype: Any, index: int) -> Any:
 def _arange(start: Any, step: Any, count: int, dtype: Any, index: int) -> Any:
     theirs = TO_NUMPY[dtype]
     if theirs.kind in "iu" and start.__class__ is int and step.__class__ is int:
-        return np.arange(start, start + step * count, step, theirs)
+        return np.arange(start, start + step * count, step, np.int64).astype(theirs, copy=False)
     values = np.arange(count, dtype=np.float64)
     if theirs.kind in "iub":  # an integer result counts in whole steps
         start, step = int(start), int(step)

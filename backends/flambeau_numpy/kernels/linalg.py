@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 
 from flambeau_numpy.quiet import quiet, quiet1, quiet2
+from flambeau_numpy.threads import product
 
-_dot = np.dot
 _quiet_matmul = quiet2(np.matmul)
 
 
-def _conformable(a: Any, b: Any) -> Any:
-    return _dot(a, b)
+def _dot(a: Any, b: Any) -> Any:
+    return product(np.dot, a.size * b.shape[-1], a, b)
 
 
 def _matmul(a: Any, b: Any) -> Any:
     if b.ndim == 2 and a.ndim > 2 and a.size:   # one product of matrices instead of one per batch
         return _dot(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
-    return _quiet_matmul(a, b)
+    return product(_quiet_matmul, a.size * b.shape[-1], a, b)
 
 
 def _linear(input: Any, weight: Any, bias: Any) -> Any:
@@ -30,12 +30,12 @@ def _linear(input: Any, weight: Any, bias: Any) -> Any:
     if 16384 <= rows.size <= weight.size:
         # BLAS packs a transposed operand slowly: with a transposed copy of the smaller one the product takes a tenth
         # less, and the way back is part of adding the bias.
-        product = _dot(weight, rows.T.copy()).T
-        result = np.empty(product.shape, product.dtype)
+        turned = _dot(weight, rows.T.copy()).T
+        result = np.empty(turned.shape, turned.dtype)
         if bias is None:
-            np.copyto(result, product)
+            np.copyto(result, turned)
         else:
-            np.add(product, bias, result)
+            np.add(turned, bias, result)
     else:
         result = _dot(rows, weight.T)
         if bias is not None:
@@ -43,12 +43,21 @@ def _linear(input: Any, weight: Any, bias: Any) -> Any:
     return result if input.ndim == 2 else result.reshape(*input.shape[:-1], weight.shape[0])
 
 
+def _linear_weight_grad(g: Any, input: Any) -> Any:
+    if input.ndim != 2:
+        g, input = g.reshape(-1, g.shape[-1]), input.reshape(-1, input.shape[-1])
+    if input.dtype.kind == "c":
+        input = input.conj()
+    return _dot(g.T, input)
+
+
 KERNELS: dict[str, Any] = {
+    "linear_weight_grad": _linear_weight_grad,
     "matmul": _matmul,
-    "mm": _conformable,
-    "bmm": _quiet_matmul,
-    "mv": _conformable,
-    "dot": _conformable,
+    "mm": _dot,
+    "bmm": _matmul,
+    "mv": _dot,
+    "dot": _dot,
     "linear": _linear,
 }
 

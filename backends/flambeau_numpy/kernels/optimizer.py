@@ -28,6 +28,8 @@ from typing import Any
 import numpy as np
 from numpy import add, divide, maximum, multiply, negative, sqrt, subtract
 
+from flambeau_numpy.kernels.compiled import adam_loop
+
 Array = np.ndarray[Any, Any]
 
 BLOCK = 1 << 18
@@ -67,7 +69,7 @@ class _AdamScalars:
     """The scalars of one step, as 0-d arrays of the parameter's dtype."""
 
     __slots__ = (
-        "beta1", "beta2", "decay", "eps", "folded", "root", "shift", "size", "weight1", "weight2",
+        "beta1", "beta2", "decay", "eps", "folded", "numbers", "root", "shift", "size", "weight1", "weight2",
     )
 
     def __init__(
@@ -88,12 +90,19 @@ class _AdamScalars:
         self.shift = np.array(shift, dtype)
         self.size = np.array(-size, dtype)
         self.decay = np.array(weight_decay, dtype)
+        self.numbers = tuple([each[()] for each in (
+            self.beta1, self.weight1, self.beta2, self.weight2, self.root, self.shift)])
 
 
 def _adam_block(
     param: Array, grad: Array, average: Array, square: Array, peak: Array | None, k: _AdamScalars
 ) -> None:
     """One update of one block, everything in place."""
+    if peak is None and k.folded:
+        loop = adam_loop(param.size)
+        if loop is not None and all(each.flags.c_contiguous for each in (param, grad, average, square)):
+            loop(param.reshape(-1), grad.reshape(-1), average.reshape(-1), square.reshape(-1), *k.numbers)
+            return
     t = _scratch_like(param)
     multiply(average, k.beta1, average)
     multiply(grad, k.weight1, t)

@@ -86,12 +86,20 @@ def pool_gather(x: Any, indices: Any) -> Any:
     return np.take_along_axis(planes, indices.reshape(*indices.shape[:2], -1), 2).reshape(indices.shape)
 
 
+def _truncated(total: Any, count: Any, out: Any) -> Any:
+    """Integers divided towards zero, as C does."""
+    down = np.floor_divide(total, count)
+    np.add(down, (down < 0) & (down * count != total), out, casting="unsafe")
+    return out
+
+
 def _divide(total: Any, x_spatial: Shape, kernel: Shape, stride: Shape, padding: Shape, out: Shape,
             count_include_pad: bool, divisor: int | None) -> Any:
     """Divide sums over windows by how many elements each window has."""
+    divide = np.divide if total.dtype.kind == "f" else _truncated
     if divisor is not None:
-        total /= divisor
-        return total
+        return divide(total, divisor, total)
+    counts: Any = 1
     for axis, (size, width, jump, border, count) in enumerate(
             zip(x_spatial, kernel, stride, padding, out, strict=True)):
         begin = np.arange(count) * jump - border
@@ -99,8 +107,8 @@ def _divide(total: Any, x_spatial: Shape, kernel: Shape, stride: Shape, padding:
         if not count_include_pad:
             begin, end = np.maximum(begin, 0), np.minimum(end, size)
         along = [-1 if index == axis else 1 for index in range(len(out))]
-        total /= (end - begin).astype(total.dtype).reshape(along)
-    return total
+        counts = counts * (end - begin).astype(total.dtype).reshape(along)
+    return divide(total, counts, total)
 
 
 def avg_pool(x: Any, kernel: Shape, stride: Shape, padding: Shape, out: Shape, count_include_pad: bool,

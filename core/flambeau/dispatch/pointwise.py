@@ -16,8 +16,8 @@ from flambeau.dispatch import modes
 from flambeau.dispatch.fallback import run_on_host
 from flambeau.dispatch.run import (
     UnimplementedGradient, attach_node, cast, different_devices, explained, write_out, wrong_type)
-from flambeau.dtypes import BOOL, COMPLEX, FLOAT, INTEGER, dtype
-from flambeau.errors import DtypeError, FlambeauError, message
+from flambeau.dtypes import BOOL, COMPLEX, FLOAT, dtype
+from flambeau.errors import FlambeauError, UnsupportedDtypeError, message
 from flambeau.graph import (
     STATE, WATCHERS, Node, edge_of, next_order, save_results, source_value)
 from flambeau.registry import ARGUMENT, RESULT, OpDef
@@ -174,11 +174,10 @@ def _without_kernel(record: OpDef, operands: Sequence[Any], arrays: Sequence[Any
 def check_supported(record: OpDef, common: dtype) -> None:
     """Refuse dtypes that the operator is not defined for: storage-only ones, and what its record excludes."""
     if common.storage_only or common.category in record.excluded:
-        name = {BOOL: "Bool", INTEGER: "Integer", FLOAT: "Float", COMPLEX: "Complex"}[common.category]
-        raise DtypeError(message(record.name, f"not implemented for {common}", given=str(common),
-                                 allowed="" if not common.storage_only else "dtypes that can be computed with",
-                                 next_step=f"{record.name} is not defined for {name} tensors; convert them, for example "
-                                 "x.to(torch.float32)"))
+        raise UnsupportedDtypeError(message(
+            record.name, f"\"{record.name}\" not implemented for '{dtypes.scalar_name(common)}'", given=str(common),
+            allowed="dtypes that can be computed with" if common.storage_only else "",
+            next_step="convert the input, for example x.to(torch.float32)"))
 
 
 def make_plan(record: OpDef, operands: Sequence[Any]) -> Any:

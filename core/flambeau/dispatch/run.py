@@ -14,7 +14,7 @@ from flambeau.dispatch import modes
 from flambeau.dispatch.fallback import run_on_host
 from flambeau.dtypes import can_cast
 from flambeau.errors import (
-    ArgumentError, ArgumentTypeError, DeviceError, DtypeError, FlambeauError, ShapeError, message)
+    ArgumentError, ArgumentTypeError, DeviceError, DimensionError, DtypeError, FlambeauError, ShapeError, message)
 from flambeau.graph import STATE, Node, edge_of, make_node, save_results
 from flambeau.registry import OpDef
 from flambeau.shapes import describe
@@ -248,11 +248,11 @@ def _edges_of_lists(record: OpDef, args: Sequence[Any]) -> tuple[tuple[Any, ...]
 
 def _without_kernel(record: OpDef, args: tuple[Any, ...], kind: Kind, kernel: Any, wanted: bool) -> Any:
     """Emulate a dtype, decompose, or fall back to the host: in this order."""
-    if kind.emulated and (kernel is not None or record.decomposition is None):
+    if record.vjps is None and record.decomposition is not None and (wanted or kernel is None):
+        return record.decomposition(*args)
+    if kind.emulated and record.dtype_rule != "any":  # one rounding, of the result
         run: Callable[..., Any] = _emulated
     elif record.decomposition is not None:
-        if record.vjps is None:
-            return record.decomposition(*args)
         run = _decomposed
     else:
         run = run_on_host
@@ -353,4 +353,5 @@ def explained(record: OpDef, args: Sequence[Any], error: Exception) -> Exception
     given = ", ".join(f"{each._kind.dtype} {describe(each._array.shape)}" for each in tensors)
     others = ", ".join(f"{name}={value!r}" for name, value in zip(record.parameters, args, strict=False)
                        if not _flat([value]) and not callable(value))
-    return ShapeError(message(record.name, str(error), given=given + (f"; {others}" if others else "")))
+    refusal = DimensionError if isinstance(error, IndexError) else ShapeError
+    return refusal(message(record.name, str(error), given=given + (f"; {others}" if others else "")))

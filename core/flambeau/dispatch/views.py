@@ -110,6 +110,13 @@ def link(record: OpDef, input: Tensor, args: tuple[Any, ...], result: Tensor) ->
     return result
 
 
+class _OneOfViews(Node):
+    """The node of a call that gave one view only: the record's vjp takes a list of gradients all the same."""
+
+    def apply(self, grad: Any) -> list[Any]:
+        return super().apply([grad])
+
+
 def bind_views(record: OpDef) -> Callable[..., tuple[Tensor, ...]]:
     """The callable of a record that gives several views of one tensor (split, unbind): one node, many outputs.
 
@@ -140,6 +147,7 @@ def bind_views(record: OpDef) -> Callable[..., tuple[Tensor, ...]]:
         node.count = len(results)
         if node.count == 1:
             node.shape, node.kind = node.shape[0], node.kind[0]
+            node.__class__ = _OneOfViews
         for number, result in enumerate(results):
             result._edge = (node, number)
             assert result._view is not None

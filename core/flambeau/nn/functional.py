@@ -14,7 +14,7 @@ from flambeau.registry import ALIASES, OPERATORS, OpDef
 
 
 def _belongs(name: str, record: OpDef) -> bool:
-    return "nn.functional" in record.namespace or name in ALSO_TOP
+    return not record.internal and ("nn.functional" in record.namespace or name in ALSO_TOP)
 
 
 def _find(name: str) -> Any:

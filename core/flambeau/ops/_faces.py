@@ -12,16 +12,12 @@ from typing import Any
 
 from flambeau import dtypes, shapes
 from flambeau.dispatch.run import write_outs
-from flambeau.dtypes import INTEGER, dtype
+from flambeau.dtypes import INTEGER, dtype, scalar_name
 from flambeau.errors import ArgumentError, ArgumentTypeError, DimensionError, DtypeError, message
 from flambeau.registry import OpDef, register
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
 
-SCALAR_NAMES = {
-    "bool": "Bool", "uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long",
-    "float16": "Half", "bfloat16": "BFloat16", "float32": "Float", "float64": "Double", "complex64": "ComplexFloat",
-    "complex128": "ComplexDouble", "uint16": "UInt16", "uint32": "UInt32", "uint64": "UInt64"}
 _NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input"}
 
 
@@ -103,9 +99,21 @@ def reducing(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any
     return decorate
 
 
-def scalar_name(kind: dtype) -> str:
-    """The name that PyTorch's messages use for a dtype: "Long" for int64."""
-    return SCALAR_NAMES.get(kind.name, kind.name)
+def write_apart(op: str, out: Any, result: Any, *inputs: Tensor) -> Any:
+    """Put results into `out=` tensors that must have their dtypes and share no memory with the inputs."""
+    for target, each in zip(out if isinstance(result, tuple) else (out,), result if isinstance(result, tuple)
+                            else (result,), strict=False):
+        if not isinstance(target, Tensor):
+            continue
+        if target._kind.dtype is not each._kind.dtype:
+            raise DtypeError(f"{op}: Expected out tensor to have dtype {each._kind.dtype.name}, but got "
+                             f"{target._kind.dtype.name} instead")
+        storage = target._kind.backend.storage
+        if any(storage(one._array) is storage(target._array) and one.numel() for one in inputs):
+            raise ArgumentError(f"{op}: unsupported operation: some elements of the input tensor and the written-to "
+                                "tensor refer to a single memory location. Please clone() the tensor before "
+                                "performing the operation.")
+    return write_outs(op, out, result)
 
 
 def spread(g: Tensor, shape: Shape, dim: Shape, keepdim: bool) -> Tensor:

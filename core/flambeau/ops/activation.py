@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau.dispatch import composite, front
-from flambeau.errors import ArgumentError, ArgumentValueError, DtypeError, ShapeError, message
+from flambeau.dtypes import scalar_name
+from flambeau.errors import ArgumentError, ArgumentValueError, ShapeError, UnsupportedDtypeError, message
 from flambeau.ops import nonlinear, rules
 from flambeau.ops.nonlinear import sigmoid, tanh
 from flambeau.tensor import Tensor, attach
@@ -18,8 +19,9 @@ _hardtanh_inplace = rules.inplace(nonlinear._hardtanh)
 def _check_floating(op: str, input: Tensor) -> None:
     """Refuse what a float parameter would promote: the result has the input's dtype."""
     if isinstance(input, Tensor) and not input._kind.dtype.is_floating_point:
-        raise DtypeError(message(op, f"not implemented for {input._kind.dtype}", allowed="floating dtypes",
-                                 next_step="convert the input, for example x.to(torch.float32)"))
+        raise UnsupportedDtypeError(message(op, f"\"{op}\" not implemented for '{scalar_name(input._kind.dtype)}'",
+                                            allowed="floating dtypes",
+                                            next_step="convert the input, for example x.to(torch.float32)"))
 
 
 # `x.relu()` is the record's call itself; the function has one more argument.
@@ -156,7 +158,7 @@ silu = _maybe_inplace(nonlinear._silu)
 mish = _maybe_inplace(nonlinear._mish)
 hardswish = _maybe_inplace(nonlinear._hardswish)
 hardsigmoid = _maybe_inplace(nonlinear._hardsigmoid)
-logsigmoid = nonlinear._logsigmoid
+logsigmoid = nonlinear.logsigmoid
 
 
 @front(nonlinear._softplus, out=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau import dispatch, dtypes, shapes
-from flambeau.errors import ArgumentTypeError, DimensionError, DtypeError
+from flambeau.errors import ArgumentTypeError, DimensionError, DtypeError, UnsupportedDtypeError
 from flambeau.ops import _faces
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
@@ -46,8 +46,8 @@ def placed(g: Tensor, indices: Tensor, shape: Shape, dim: int, keepdim: bool) ->
 
 def _extremum_shape(op: str, input: Tensor, dim: Shape, keepdim: bool) -> Shape:
     if input._kind.dtype.is_complex:
-        raise DtypeError(f"{op}: not implemented for {input._kind.dtype}: complex numbers have no order; compare "
-                         ".abs() or .real")
+        raise UnsupportedDtypeError(f"{op}: not implemented for {input._kind.dtype}: complex numbers have no order; "
+                                    "compare .abs() or .real")
     if len(dim) == len(input._array.shape):
         _faces.check_full_nonempty(op, input)
     _faces.check_nonempty(op, input._array.shape, dim)
@@ -70,8 +70,8 @@ def _amin(input: Tensor, dim: Shape, keepdim: bool) -> Shape:
 
 def _refuse_complex(op: str, input: Tensor) -> None:
     if input._kind.dtype.is_complex:
-        raise DtypeError(f"{op}: not implemented for {input._kind.dtype}: complex numbers have no order; compare "
-                         ".abs() or .real")
+        raise UnsupportedDtypeError(f"{op}: not implemented for {input._kind.dtype}: complex numbers have no order; "
+                                    "compare .abs() or .real")
 
 
 @_faces.face(_amax)
@@ -234,7 +234,8 @@ def _argmin(input: Tensor, dim: int | None, keepdim: bool) -> Shape:
 def _check_place(op: str, input: Tensor, dim: Any) -> int | None:
     kind = input._kind.dtype
     if kind.is_complex or kind is dtypes.bool_:
-        raise DtypeError(f"{op}: \"{op}_cpu\" not implemented for {_faces.scalar_name(kind)!r}; convert the input")
+        raise UnsupportedDtypeError(f"{op}: \"{op}_cpu\" not implemented for {_faces.scalar_name(kind)!r}; convert "
+                                    "the input")
     if dim is None:
         return None
     if not hasattr(dim, "__index__"):

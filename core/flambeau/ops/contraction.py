@@ -41,13 +41,15 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     torch.Size([2, 5])
     """
     ours, theirs = _contracted(a, b, dims)
+    kind = a._kind.dtype
     for one, two in zip(ours, theirs, strict=True):
         if a._array.shape[one] != b._array.shape[two] and 1 not in (a._array.shape[one], b._array.shape[two]):
             raise ShapeError(f"tensordot: contracted dimensions need to match, but first has size "
                              f"{a._array.shape[one]} in dim {one} and second has size {b._array.shape[two]} in dim "
                              f"{two}")
         if a._array.shape[one] != b._array.shape[two]:
-            a, b = (a.sum(one, keepdim=True), b) if b._array.shape[two] == 1 else (a, b.sum(two, keepdim=True))
+            a, b = ((a.sum(one, keepdim=True, dtype=kind), b) if b._array.shape[two] == 1 else
+                    (a, b.sum(two, keepdim=True, dtype=kind)))
     left = [each for each in range(a.dim()) if each not in ours]
     right = [each for each in range(b.dim()) if each not in theirs]
     size = _faces.count(a._array.shape, ours)

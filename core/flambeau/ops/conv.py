@@ -15,6 +15,7 @@ from typing import Any
 from flambeau import shapes
 from flambeau.dispatch import composite, operator
 from flambeau.errors import ArgumentError, ShapeError, message
+from flambeau.ops import rules
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
 
@@ -33,15 +34,20 @@ def _bordered(x: Tensor, padding: Shape) -> Tensor:
     return result
 
 
-def _columns(x: Tensor, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int) -> Tensor:
+def _columns(x: Tensor, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape, groups: int,
+             out: Shape) -> Tensor:
     """All windows as matrices: (N, groups, C/groups * window, output positions)."""
-    out = _out_shape(x.shape[2:], kernel, stride, padding, dilation)
     x = _bordered(x, padding)
     steps = x.stride()
     strides = (*steps[:2], *(each * step for each, step in zip(steps[2:], dilation, strict=True)),
                *(each * jump for each, jump in zip(steps[2:], stride, strict=True)))
     view = x.as_strided((*x.shape[:2], *kernel, *out), strides, x.storage_offset())
     return view.reshape(x.shape[0], groups, -1, math.prod(out))
+
+
+def _first(x: Tensor, shape: Shape) -> Tensor:
+    """The first elements per dimension: the windows that an output padding added beyond the input are left out."""
+    return x if x.shape == shape else x[tuple([slice(size) for size in shape])]
 
 
 def _convolution_check(input: Tensor, weight: Tensor, bias: Any, stride: Shape, padding: Shape, dilation: Shape,
@@ -69,41 +75,41 @@ def _times(sizes: Sequence[int]) -> str:
     return f"({' x '.join(map(str, sizes))})"
 
 
-@operator(method=False, vjp={
+@operator(namespace="internal", vjp={
     "input": lambda g, weight, input_shape, stride, padding, dilation, groups: convolution_input_grad(
-        g, weight, input_shape[2:], stride, padding, dilation, groups),
+        g, rules.conj(weight), input_shape[2:], stride, padding, dilation, groups),
     "weight": lambda g, input, weight_shape, stride, padding, dilation, groups: convolution_weight_grad(
-        input, g, weight_shape[2:], stride, padding, dilation, groups),
+        rules.conj(input), g, weight_shape[2:], stride, padding, dilation, groups),
     "bias": lambda g: g.sum((0, *range(2, g.ndim)))})
 def convolution(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Shape, padding: Shape, dilation: Shape,
                 groups: int) -> Tensor:
-    """Cross-correlation of `input` (N, C, *sizes) with `weight` (O, C / groups, *kernel), plus `bias` (O)."""
+    """Cross-correlation of `input` (`(N, C, *sizes)`) with `weight` (`(O, C / groups, *kernel)`), plus `bias` (O)."""
     shape = _convolution_check(input, weight, bias, stride, padding, dilation, groups)
-    columns = _columns(input, weight.shape[2:], stride, padding, dilation, groups)
+    columns = _columns(input, weight.shape[2:], stride, padding, dilation, groups, shape[2:])
     result = (weight.reshape(groups, weight.shape[0] // groups, -1) @ columns).reshape(shape)
     return result if bias is None else result + bias.reshape(-1, *(1 for _ in shape[2:]))
 
 
-@operator(method=False, grad_name="ConvolutionBackwardBackward0", vjp={
+@operator(namespace="internal", grad_name="ConvolutionBackwardBackward0", vjp={
     "input": lambda g, grad_output, input_shape, stride, padding, dilation, groups: convolution_input_grad(
-        grad_output, g, input_shape[2:], stride, padding, dilation, groups),
-    "grad_output": lambda g, input, stride, padding, dilation, groups: convolution(
-        input, g, None, stride, padding, dilation, groups)})
+        rules.conj(grad_output), g, input_shape[2:], stride, padding, dilation, groups),
+    "grad_output": lambda g, input, grad_output_shape, stride, padding, dilation, groups: _first(convolution(
+        rules.conj(input), g, None, stride, padding, dilation, groups), grad_output_shape)})
 def convolution_weight_grad(input: Tensor, grad_output: Tensor, kernel: Shape, stride: Shape, padding: Shape,
                             dilation: Shape, groups: int) -> Tensor:
     """The gradient of a convolution with respect to its weights."""
-    columns = _columns(input, tuple(kernel), stride, padding, dilation, groups)
+    columns = _columns(input, tuple(kernel), stride, padding, dilation, groups, tuple(grad_output.shape[2:]))
     samples, outs = grad_output.shape[:2]
     gradient = grad_output.reshape(samples, groups, outs // groups, -1)
     total = (gradient @ columns.transpose(-1, -2)).sum(0)
     return total.reshape(outs, input.shape[1] // groups, *kernel)
 
 
-@operator(method=False, grad_name="ConvolutionBackward0", vjp={
-    "grad_output": lambda g, weight, stride, padding, dilation, groups: convolution(
-        g, weight, None, stride, padding, dilation, groups),
+@operator(namespace="internal", grad_name="ConvolutionBackward0", vjp={
+    "grad_output": lambda g, weight, grad_output_shape, stride, padding, dilation, groups: _first(convolution(
+        g, rules.conj(weight), None, stride, padding, dilation, groups), grad_output_shape),
     "weight": lambda g, grad_output, weight_shape, stride, padding, dilation, groups: convolution_weight_grad(
-        g, grad_output, weight_shape[2:], stride, padding, dilation, groups)})
+        g, rules.conj(grad_output), weight_shape[2:], stride, padding, dilation, groups)})
 def convolution_input_grad(grad_output: Tensor, weight: Tensor, spatial: Shape, stride: Shape, padding: Shape,
                            dilation: Shape, groups: int) -> Tensor:
     """The gradient of a convolution with respect to its input: the transposed convolution."""

@@ -13,7 +13,7 @@ from typing import Any
 
 from flambeau.ir import expr as ir
 from flambeau.ops.selection import where
-from flambeau.registry import OPERATORS, OpDef
+from flambeau.registry import LISTENERS, OPERATORS, OpDef
 from flambeau.tensor import Tensor
 
 
@@ -57,11 +57,17 @@ def decomposition_of(record: OpDef) -> Callable[..., Tensor]:
     return decomposition
 
 
+def derive(record: OpDef) -> None:
+    """Give a pointwise record that has an expression of other functions, and no body, its decomposition."""
+    if record.expr is None or record.decomposition is not None:
+        return
+    tree = ir.trace(record.expr, record.parameters)
+    if tree.op != record.name and tree.op not in (ir.SYMBOL, ir.CONSTANT):
+        record.decomposition = decomposition_of(record)
+
+
 def install() -> None:
-    """Give every pointwise record that has an expression of other functions, and no body, its decomposition."""
+    """Derive the decompositions of the library's own records, and of every later one as it is made."""
     for record in OPERATORS.values():
-        if record.expr is None or record.decomposition is not None:
-            continue
-        tree = ir.trace(record.expr, record.parameters)
-        if tree.op != record.name and tree.op not in (ir.SYMBOL, ir.CONSTANT):
-            record.decomposition = decomposition_of(record)
+        derive(record)
+    LISTENERS.append(derive)

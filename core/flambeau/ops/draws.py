@@ -1,4 +1,4 @@
-"""Records of random draws: what a backend's kernel, or a decomposition into uniform numbers, must give.
+"""Records of random draws: what a backend's kernel, or a decomposition into random words, must give.
 
 A draw is a factory whose last parameters are the generator and the kind of the result. Its kernel gets the backend's
 own generator, and accepts `out=`, an array to fill: PyTorch fills strided memory in the order of the memory, and so
@@ -13,14 +13,15 @@ from typing import Any
 
 from flambeau import dtypes
 from flambeau.discovery import Kind
-from flambeau.dispatch import modes, operator, primitive
+from flambeau.dispatch import modes, operator
 from flambeau.dispatch.decorators import publish
 from flambeau.dispatch.inplace import check_overwrite, write_inplace
 from flambeau.dispatch.run import bump
 from flambeau.errors import ArgumentError, FlambeauError, message
 from flambeau.graph import STATE
+from flambeau.ops import philox
 from flambeau.ops.factory import empty_array, without_kernel
-from flambeau.random import Generator, default_of
+from flambeau.random import Generator, default_of, handle
 from flambeau.registry import OpDef
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor, make
@@ -73,7 +74,7 @@ def _filled(result: Tensor, out: Any) -> Tensor:
 
 
 def raw_of(generator: Generator | None, kind: Kind) -> Any:
-    """The backend's generator for draws of this kind. RuntimeError for a generator of another device."""
+    """The generator that kernels are given for draws of this kind. RuntimeError for one of another device."""
     if generator is None:
         return default_of(kind.device).raw
     if generator.device != kind.device:
@@ -82,38 +83,45 @@ def raw_of(generator: Generator | None, kind: Kind) -> Any:
 
 
 # ---------------------------------------------------------------------------------------------- records
-@draw()
+@draw(decomposed=True)
 def _uniform(size: Shape, low: float, high: float, generator: Generator | None, kind: Kind) -> Tensor:
     """Numbers from [low, high)."""
+    return philox.uniform(size, low, high, raw_of(generator, kind), kind)
 
 
-@draw()
+@draw(decomposed=True)
 def _normal(size: Shape, mean: float, std: float, generator: Generator | None, kind: Kind) -> Tensor:
     """Normal numbers."""
+    return philox.normal(size, mean, std, raw_of(generator, kind), kind)
 
 
-@draw()
+@draw(decomposed=True)
 def _randint(size: Shape, low: int, high: int, generator: Generator | None, kind: Kind) -> Tensor:
     """Whole numbers from [low, high)."""
+    return philox.randint(size, low, high, raw_of(generator, kind), kind)
 
 
 def _unit(size: Shape, generator: Generator | None, kind: Kind) -> Tensor:
-    wide = kind if kind.dtype.is_floating_point else kind.to(dtypes.float32)
+    """Numbers from [0, 1) with at least the digits of float32."""
+    wide = kind.compute if kind.dtype.is_floating_point else kind.to(dtypes.float32)
     return _uniform(size, 0.0, 1.0, generator, wide)
 
 
 @draw(decomposed=True)
 def _random(size: Shape, low: int | None, high: int | None, generator: Generator | None, kind: Kind) -> Tensor:
     """Whole numbers from `low` (0) to `high`, not included; without it, to the largest of the dtype."""
-    digits = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8, "bool": 1}
-    last = 1 << digits.get(kind.dtype.name, 8 * kind.dtype.itemsize - kind.dtype.is_signed)
+    dtype = kind.dtype
+    if dtype.is_floating_point:
+        last = (1 << philox.DIGITS[dtype.name]) + 1
+    else:
+        last = 2 if dtype is dtypes.bool_ else 1 << 8 * dtype.itemsize - dtype.is_signed
     return _randint(size, low or 0, last if high is None else high, generator, kind)
 
 
 @draw(decomposed=True)
 def _exponential(size: Shape, lambd: float, generator: Generator | None, kind: Kind) -> Tensor:
     """Numbers of the exponential distribution of rate `lambd`."""
-    return (1.0 - _unit(size, generator, kind)).log() * (-1.0 / lambd)
+    return ((1.0 - _unit(size, generator, kind)).log().abs() / lambd).to(kind.dtype)
 
 
 @draw(decomposed=True)
@@ -126,7 +134,7 @@ def _log_normal(size: Shape, mean: float, std: float, generator: Generator | Non
 def _cauchy(size: Shape, median: float, sigma: float, generator: Generator | None, kind: Kind) -> Tensor:
     """Numbers of the Cauchy distribution."""
     angle = (_unit(size, generator, kind) - 0.5) * math.pi
-    return angle.sin() / angle.cos() * sigma + median
+    return (angle.sin() / angle.cos() * sigma + median).to(kind.dtype)
 
 
 @draw(decomposed=True)
@@ -150,19 +158,21 @@ def _dropout_mask(size: Shape, p: float, generator: Generator | None, kind: Kind
 @draw(decomposed=True)
 def _randperm(n: int, generator: Generator | None, kind: Kind) -> Tensor:
     """The whole numbers below `n` in random order."""
-    return _uniform((n,), 0.0, 1.0, generator, kind.to(dtypes.float32)).sort().indices.to(kind.dtype)
+    return _randint((n,), 0, 1 << 63, generator, kind.to(dtypes.int64)).sort().indices.to(kind.dtype)
 
 
-@primitive(vjp={"input": lambda g: g.new_zeros(g._array.shape)}, dtype_rule="any", method=False, no_fallback=True)
-def _bernoulli(input: Tensor, generator: Any) -> Shape:
-    """Ones with the probabilities given, else zeros. The generator is the backend's own."""
-    return input.shape
+@operator(vjp={"input": lambda g: g.new_zeros(g._array.shape)}, dtype_rule="any", method=False, no_fallback=True)
+def _bernoulli(input: Tensor, generator: Any) -> Tensor:
+    """Ones with the probabilities given, else zeros. The generator is what kernels are given."""
+    kind = input._kind
+    unit = _unit(input._array.shape, handle(generator, kind.device), kind)
+    return (unit < input.detach().to(unit.dtype)).to(kind.dtype)
 
 
-@primitive(vjp="none", dtype_rule="any", method=False, no_fallback=True)
-def _multinomial(input: Tensor, num_samples: int, replacement: bool, generator: Any) -> Shape:
+@operator(vjp="none", dtype_rule="any", method=False, no_fallback=True)
+def _multinomial(input: Tensor, num_samples: int, replacement: bool, generator: Any) -> Tensor:
     """Indices drawn in proportion to weights."""
-    return (*input.shape[:-1], num_samples)
+    return philox.multinomial(input, num_samples, replacement, generator)
 
 
 @operator(vjp={"input": lambda g: g.new_zeros(g._array.shape)}, method=False)

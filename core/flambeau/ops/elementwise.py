@@ -12,7 +12,7 @@ from flambeau import dtypes
 from flambeau.dispatch import alias, binary, composite, front, int_to_float, to_real, unary
 from flambeau.dispatch.run import wrong_type
 from flambeau.dtypes import COMPLEX
-from flambeau.errors import ArgumentError, DtypeError, message
+from flambeau.errors import ArgumentError, DtypeError, UnsupportedDtypeError, message
 from flambeau.ir import expr as ir
 from flambeau.ops import rules
 from flambeau.ops.selection import where
@@ -100,7 +100,7 @@ subtract = alias("subtract", sub)
         grad_name="RsubBackward1", expr=lambda x, y: y - x)
 def _rsub(input: Tensor, other: Any) -> Tensor:
     """Difference the other way round."""
-    return other - input
+    return _sub(other, input)  # not `other - input`, which ends here where `other` is a number
 
 
 @front(_rsub)
@@ -297,7 +297,8 @@ def _pow_name(node: Any) -> str:
     return rules.by_operand(0, "PowBackward2", named)(node) if node.edges[0] is None else named
 
 
-@binary(promote=rules.refusing_bool("pow: not implemented for 'Bool'; convert a tensor first, for example x.long()"),
+@binary(promote=rules.refusing_bool("pow: \"pow\" not implemented for 'Bool'; convert a tensor first, for example "
+                                    "x.long()", UnsupportedDtypeError),
         grad_name=_pow_name, expr=lambda x, y: x ** y, domain=(0.1, 3),
         vjp={"input": _pow_base, "exponent": _pow_exponent})
 def _pow(input: Any, exponent: Any) -> Tensor:
@@ -435,7 +436,7 @@ def _winner(g: Tensor, mine: Any, other: Any, loses: Any) -> Tensor:
     return where(mine == other, g / 2, g).masked_fill(loses, 0)
 
 
-@binary(excluded=(COMPLEX,), expr=ir.maximum,
+@binary(excluded=(COMPLEX,), inplace=False, expr=ir.maximum,
         vjp={"input": lambda g, input, other: _winner(g, input, other, input < other),
              "other": lambda g, input, other: _winner(g, other, input, other < input)})
 def maximum(input: Tensor, other: Tensor) -> Tensor:
@@ -448,7 +449,7 @@ def maximum(input: Tensor, other: Tensor) -> Tensor:
     return where((input > other) | (input != input), input, other)
 
 
-@binary(excluded=(COMPLEX,), expr=ir.minimum,
+@binary(excluded=(COMPLEX,), inplace=False, expr=ir.minimum,
         vjp={"input": lambda g, input, other: _winner(g, input, other, input > other),
              "other": lambda g, input, other: _winner(g, other, input, other > input)})
 def minimum(input: Tensor, other: Tensor) -> Tensor:
@@ -469,14 +470,14 @@ def _fmin_expr(x: Any, y: Any) -> Any:
     return ir.where(ir.isnan(y), x, ir.where(x <= y, x, y))
 
 
-@binary(excluded=(COMPLEX,), expr=_fmax_expr,
+@binary(excluded=(COMPLEX,), inplace=False, expr=_fmax_expr,
         vjp={"input": lambda g, input, other: g.masked_fill(~((input >= other) | (other != other)), 0),
              "other": lambda g, input, other: g.masked_fill((input >= other) | (other != other), 0)})
 def fmax(input: Tensor, other: Tensor) -> Tensor:
     """The larger element; nan only if both are nan."""
 
 
-@binary(excluded=(COMPLEX,), expr=_fmin_expr,
+@binary(excluded=(COMPLEX,), inplace=False, expr=_fmin_expr,
         vjp={"input": lambda g, input, other: g.masked_fill(~((input <= other) | (other != other)), 0),
              "other": lambda g, input, other: g.masked_fill((input <= other) | (other != other), 0)})
 def fmin(input: Tensor, other: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ def _embedding(weight: Tensor, indices: Tensor, padding_idx: int, scale_grad_by_
     return weight.index_select(0, indices.reshape(-1)).reshape(*indices.shape, weight.shape[1])
 
 
-@operator(method=False, grad_name="EmbeddingDenseBackward0", vjp={
+@operator(namespace="internal", grad_name="EmbeddingDenseBackward0", vjp={
     "g": lambda h, indices, padding_idx, scale_grad_by_freq: _rows_of(h, indices, padding_idx)})
 def embedding_weight_grad(g: Tensor, indices: Tensor, rows: int, padding_idx: int, scale_grad_by_freq: bool) -> Tensor:
     """Add each row of `g` to the row of the table that it came from; none to `padding_idx`."""
@@ -39,7 +39,7 @@ def _rows_of(h: Tensor, indices: Tensor, padding_idx: int) -> Tensor:
 @front(_embedding)
 def embedding(input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
               norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False) -> Tensor:
-    """The rows of `weight` (rows, width) at the integers in `input` (any shape): (*input, width).
+    """The rows of `weight` (rows, width) at the integers in `input` (any shape): `(*input, width)`.
 
     `padding_idx` is a row that gets no gradient. `max_norm` shortens longer rows in place first. IndexError for an
     index outside the table; `sparse` is refused: gradients are dense here.
@@ -77,7 +77,7 @@ def _renormalise(input: Tensor, weight: Tensor, max_norm: float, norm_type: floa
 
 @composite(namespace="nn.functional", method=False)
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
-    """Zeros with a one at each index: int64 of shape (*tensor, classes).
+    """Zeros with a one at each index: int64 of shape `(*tensor, classes)`.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.one_hot.html
 

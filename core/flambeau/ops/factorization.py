@@ -367,7 +367,7 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
     if A.dim() < 2 or A._array.shape[-1] != A._array.shape[-2]:
         raise ShapeError(f"linalg.matrix_power: A must be batches of square matrices; given: {list(A._array.shape)}")
     if n == 0:
-        return _identity_like(A).expand(A._array.shape).clone()
+        return _identity_like(A) + A.where(A.new_zeros((), dtype=dtypes.bool_), A.new_zeros(()))
     if n < 0:
         A, n = inv(A), -n
     result: Tensor | None = None

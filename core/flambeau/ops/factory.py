@@ -18,7 +18,7 @@ from flambeau.dispatch import modes
 from flambeau.dispatch.decorators import publish
 from flambeau.dispatch.run import write_out
 from flambeau.errors import ArgumentError, ArgumentTypeError, FlambeauError, UnsupportedError, message
-from flambeau.layouts import preserve_format, strided
+from flambeau.layouts import channels_last, channels_last_3d, preserve_format, strided
 from flambeau.registry import OpDef
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor, new
@@ -168,11 +168,18 @@ def dense_strides(shape: Shape, strides: Shape) -> Shape | None:
     return tuple(result) if tuple(result) != shapes.contiguous_strides(shape) else None
 
 
+def wanted_strides(shape: Shape, strides: Shape, memory_format: Any) -> Shape | None:
+    """The strides of a copy: those of a memory format, or of the original's order; None for row-major order."""
+    if memory_format in (None, preserve_format):
+        return dense_strides(shape, strides)
+    return shapes.channels_last_strides(shape) if memory_format in (channels_last, channels_last_3d) else None
+
+
 def empty_array(kind: Kind, shape: Shape, like: Tensor | None = None, memory_format: Any = None) -> Any:
     """A new array of any contents, with the order of dimensions of `like` unless another format is asked for."""
     backend = kind.backend
     array = backend.empty(shape, kind.dtype, kind.index)
-    if like is None or memory_format not in (None, preserve_format):
+    if like is None:
         return array
-    strides = dense_strides(shape, like._kind.backend.layout(like._array)[0])
+    strides = wanted_strides(shape, like._kind.backend.layout(like._array)[0], memory_format)
     return array if strides is None else backend.as_strided(array, shape, strides, 0)

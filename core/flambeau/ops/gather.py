@@ -7,7 +7,7 @@ from typing import Any
 from flambeau import dtypes, shapes
 from flambeau.dispatch import composite, front, operator, primitive
 from flambeau.errors import ArgumentError, ArgumentTypeError, DimensionError, DtypeError, ShapeError
-from flambeau.ops import creation
+from flambeau.ops import _faces, creation
 from flambeau.ops.indexing import _index, _index_put, out_of_range
 from flambeau.ops.mutation import mutate
 from flambeau.shapes import Shape
@@ -45,8 +45,8 @@ def _gather(input: Tensor, dim: int, index: Tensor) -> Shape:
     return index._array.shape
 
 
-@front(_gather, out=True)
-def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
+@front(_gather)
+def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False, out: Tensor | None = None) -> Tensor:
     """The elements at the positions along `dim` that `index` gives; the result has the shape of `index`.
 
     >>> import flambeau as torch
@@ -54,7 +54,8 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
     tensor([[2],
             [3]])
     """
-    return _gather(input, shapes.wrap_dim(dim, len(input._array.shape)), index)
+    result = _gather(input, shapes.wrap_dim(dim, len(input._array.shape)), index)
+    return result if out is None else _faces.write_apart("gather", out, result, input, index)
 
 
 def _scatter_rule(op: str, input: Tensor, dim: int, index: Tensor) -> Shape:
@@ -442,14 +443,21 @@ def _put_flat(g: Tensor, shape: Shape, index: Tensor) -> Tensor:
 
 
 @operator(vjp={"input": lambda g, input_shape, index: _put_flat(g, input_shape, index)}, dtype_rule="any")
-def take(input: Tensor, index: Tensor) -> Tensor:
+def _take(input: Tensor, index: Tensor) -> Tensor:
+    """Look up in the flattened tensor."""
+    return _index(input.reshape(-1), [_flat_index(input, index)]).reshape(index._array.shape)
+
+
+@front(_take)
+def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements at flat positions; the result has the shape of `index`.
 
     >>> import flambeau as torch
     >>> torch.tensor([[1, 2], [3, 4]]).take(torch.tensor([0, 3]))
     tensor([1, 4])
     """
-    return _index(input.reshape(-1), [_flat_index(input, index)]).reshape(index._array.shape)
+    result = _take(input, index)
+    return result if out is None else _faces.write_apart("take", out, result, input, index)
 
 
 @operator(vjp={"input": lambda g, index, accumulate: (
@@ -486,8 +494,8 @@ def _wide(mask: Tensor, shape: Shape) -> Tensor:
     return mask.expand(shapes.broadcast_shapes(shape, mask._array.shape))
 
 
-@front(_masked_select, out=True)
-def masked_select(input: Tensor, mask: Tensor) -> Tensor:
+@front(_masked_select)
+def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements where a mask is true, in one dimension; both are broadcast.
 
     >>> import flambeau as torch
@@ -495,7 +503,8 @@ def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     tensor([1, 3])
     """
     _check_mask("masked_select", mask)
-    return _masked_select(input, mask)
+    result = _masked_select(input, mask)
+    return result if out is None else _faces.write_apart("masked_select", out, result, input, mask)
 
 
 def _source_backward(g: Tensor, mask: Tensor, shape: Shape) -> Tensor:

@@ -344,8 +344,8 @@ def _item(input: Tensor, item: Any) -> Any:
         return _checked_slice(item)
     if isinstance(item, Tensor):
         return _index_tensor(input, item)
-    if isinstance(item, (list, tuple)) or (hasattr(item, "__array__") and item.shape):
-        found = as_tensor(item, input._kind)
+    if isinstance(item, (list, tuple, range)) or (hasattr(item, "__array__") and item.shape):
+        found = as_tensor(list(item) if item.__class__ is range else item, input._kind)
         if not found.numel() and found._kind.dtype.is_floating_point:
             found = found.to(dtypes.int64)
         return _index_tensor(input, found)

@@ -222,7 +222,7 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
     return stack([each.flatten() for each in meshgrid(*tensors, indexing="ij")], 1)
 
 
-@composite()
+@composite(method=False)
 def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
     """All choices of `r` elements of a vector, one per row, in order.
 

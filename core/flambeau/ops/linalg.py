@@ -11,8 +11,9 @@ from typing import Any
 
 from flambeau import dispatch, shapes
 from flambeau.dtypes import BOOL, INTEGER
-from flambeau.errors import ArgumentTypeError, DtypeError, ShapeError
+from flambeau.errors import ArgumentTypeError, DtypeError, ShapeError, UnsupportedDtypeError
 from flambeau.ops import _faces
+from flambeau.ops.reduction import _sum
 from flambeau.shapes import Shape, describe
 from flambeau.tensor import Tensor
 
@@ -37,7 +38,8 @@ def same_dtype(op: str, *operands: Tensor) -> None:
             raise DtypeError(f"{op}: expected m1 and m2 to have the same dtype, but got: {first.name} != "
                              f"{each._kind.dtype.name}; convert one of them with .to()")
     if first.category == BOOL:
-        raise DtypeError(f"{op}: not implemented for 'Bool'; convert the operands, for example to torch.int64")
+        raise UnsupportedDtypeError(f"{op}: not implemented for 'Bool'; convert the operands, for example to "
+                                    "torch.int64")
 
 
 def _check_ndim(op: str, name: str, x: Tensor, ndim: int) -> None:
@@ -429,18 +431,21 @@ def _linear_name(node: Any) -> str:
     return "ViewBackward0" if node.edges[2] is not None else "UnsafeViewBackward0"
 
 
-def _linear_weight_gradient(g: Tensor, input: Tensor) -> Tensor:
-    """g.T @ input over all rows, laid out as the weight is."""
+@dispatch.operator(namespace="internal", method=False, grad_name="MmBackward0", vjp={
+    "g": lambda h, input: _linear(input, h, None),
+    "input": lambda h, g: g.matmul(_conj(h))})
+def linear_weight_grad(g: Tensor, input: Tensor) -> Tensor:
+    """g.T @ conj(input) over all rows, laid out as the weight is."""
     a = input._array.shape
     if len(a) != 2:
         rows = _faces.count(a, range(len(a) - 1))
         g, input = g.reshape(rows, g._array.shape[-1]), input.reshape(rows, a[-1])
-    return mm(_adjoint(g) if not g._kind.dtype.is_complex else g.t(), _conj(input))
+    return mm(g.t(), _conj(input))
 
 
 def _linear_bias_gradient(g: Tensor) -> Tensor:
     ndim = len(g._array.shape)
-    return g.sum(0) if ndim == 2 else g.sum(tuple(range(ndim - 1))) if ndim > 1 else g
+    return g if ndim == 1 else _sum(g, tuple(range(ndim - 1)), False, g._kind.dtype)
 
 
 def _shape_linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> Shape:
@@ -464,7 +469,7 @@ def _samples_linear(make: Any) -> Any:
 @dispatch.operator(namespace="nn.functional", method=False, shape_rule=_shape_linear, grad_name=_linear_name,
                    samples=_samples_linear, vjp={
     "input": lambda g, weight: g.matmul(_conj(weight)),
-    "weight": _linear_weight_gradient,
+    "weight": lambda g, input: linear_weight_grad(g, input),
     "bias": _linear_bias_gradient})
 def _linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """input @ weight.T + bias, for a weight of two dimensions."""

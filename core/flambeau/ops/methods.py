@@ -18,9 +18,11 @@ def install() -> None:
 
 
 def _attach(name: str, record: OpDef) -> None:
+    if record.internal:
+        return
     if record.method:
         present = getattr(TensorMethods, name, None)
         if present is None or present is record.call:  # nothing there, or the core that now gets its front
             setattr(TensorMethods, name, record.public)
-    if record.inplace_call is not None and not hasattr(TensorMethods, name + "_"):
+    if record.inplace_call is not None and record.namespace != "nn.functional" and not hasattr(TensorMethods, name + "_"):
         setattr(TensorMethods, name + "_", record.inplace_call)

@@ -14,7 +14,8 @@ from flambeau.dispatch.run import bump
 from flambeau.dtypes import BOOL, COMPLEX, dtype
 from flambeau.errors import ArgumentTypeError, ShapeError, message
 from flambeau.graph import STATE
-from flambeau.ops.factory import as_device
+from flambeau.layouts import contiguous_format, preserve_format
+from flambeau.ops.factory import as_device, wanted_strides
 from flambeau.shapes import Shape, describe, is_expandable
 from flambeau.tensor import Tensor, attach, make
 
@@ -33,13 +34,22 @@ def _clone(input: Tensor) -> Shape:
 
 @front(_clone)
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
-    """A copy, contiguous in memory, through which gradients flow.
+    """A copy through which gradients flow; it keeps the order of dimensions in memory unless a format is asked for.
 
     >>> import flambeau as torch
-    >>> torch.ones(2).clone()
-    tensor([1., 1.])
+    >>> torch.ones(2, 3).t().clone().stride(), torch.ones(2).clone()
+    ((1, 3), tensor([1., 1.]))
     """
-    return _clone(input)
+    result: Tensor = _clone(input)
+    if memory_format is not contiguous_format and len(result._array.shape) > 1:
+        backend = input._kind.backend
+        strides = wanted_strides(input._array.shape, backend.layout(input._array)[0], memory_format)
+        if strides is not None and result._kind is input._kind:
+            compact = result._array
+            result._array = backend.as_strided(backend.empty(compact.shape, input._kind.dtype, input._kind.index),
+                                               compact.shape, strides, 0)
+            backend.copy(result._array, compact)
+    return result
 
 
 @operator(vjp={"input": lambda g: g}, method=False, grad_name="ToCopyBackward0")
@@ -104,14 +114,23 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bo
         wanted, demanded = _wanted_kind(self, args, dtype, device)
         copy = copy or demanded
     if wanted is self._kind:
-        return self.clone() if copy else self
-    return convert(self, wanted)
+        return _formatted(self, memory_format, copy)
+    return _formatted(convert(self, wanted), memory_format)
+
+
+def _formatted(tensor: Tensor, memory_format: Any, copy: bool = False) -> Tensor:
+    """The tensor in a memory format; itself if it is so already and no copy is demanded."""
+    if memory_format in (None, preserve_format):
+        return tensor.clone() if copy else tensor
+    kept = not copy and tensor.is_contiguous(memory_format=memory_format)
+    return tensor if kept else tensor.clone(memory_format=memory_format)
 
 
 def _conversion(name: str, wanted: dtype) -> None:
     def method(self: Tensor, memory_format: Any = None) -> Tensor:
         kind = self._kind.to(wanted)
-        return self if self._kind is kind else convert(self, kind)
+        result = self if self._kind is kind else convert(self, kind)
+        return result if memory_format is None else _formatted(result, memory_format)
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f"The tensor as {wanted}; itself if it is that already."
     attach(method, name)
@@ -181,7 +200,8 @@ def _fill_value(input: Tensor, value: Any) -> Tensor:
     return creation.full((), value, dtype=input._kind.dtype, device=input._kind.device)
 
 
-@operator(vjp={"input": lambda g: g.new_zeros(g._array.shape), "value": lambda g: g.sum()}, inplace=False)
+@operator(vjp={"input": lambda g: g.new_zeros(g._array.shape), "value": lambda g: g.sum()}, inplace=False,
+          method=False)
 def fill(input: Tensor, value: Any) -> Tensor:
     """A tensor like the input with one value in all places.
 

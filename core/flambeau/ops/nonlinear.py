@@ -80,7 +80,7 @@ def _logsigmoid_expr(x: Any) -> Any:
 
 @unary(**_FUNCTIONAL, vjp={"input": lambda g, input: g * (-input).sigmoid()}, expr=_logsigmoid_expr,
        grad_name="LogSigmoidBackward0")
-def _logsigmoid(input: Tensor) -> Tensor:
+def logsigmoid(input: Tensor) -> Tensor:
     """The logarithm of the logistic function, without overflow."""
 
 

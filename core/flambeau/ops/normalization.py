@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau import dispatch, shapes
-from flambeau.errors import ArgumentError, ArgumentValueError, DtypeError, ShapeError
+from flambeau.errors import ArgumentError, ArgumentValueError, DtypeError, ShapeError, UnsupportedDtypeError
 from flambeau.ops import _faces
 from flambeau.shapes import Shape, describe
 from flambeau.tensor import Tensor
@@ -22,7 +22,7 @@ def _check_floating(op: str, input: Tensor) -> None:
     if not isinstance(input, Tensor):
         _faces.as_tensor_argument(op, "input", input)
     if not input._kind.differentiable:
-        raise DtypeError(f"{op}: \"{op}\" not implemented for '{_faces.scalar_name(input._kind.dtype)}'; convert the "
+        raise UnsupportedDtypeError(f"{op}: \"{op}\" not implemented for '{_faces.scalar_name(input._kind.dtype)}'; convert the "
                          "input, for example to torch.float32")
 
 
@@ -231,6 +231,15 @@ def _native_group_norm(input: Tensor, num_groups: int, weight: Tensor | None, bi
     return result, mean, rstd
 
 
+@dispatch.front(_native_group_norm)
+def native_group_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, N: int, C: int, HxW: int, group: int,
+                      eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """`group_norm` with the statistics it used: (result, mean, reciprocal standard deviation), both (N, groups)."""
+    _check_floating("native_group_norm", input)
+    result, mean, rstd = _native_group_norm(input, group, weight, bias, eps)
+    return result, mean.reshape(N, group), rstd.reshape(N, group)
+
+
 @dispatch.composite(method=False)
 def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
                eps: float = 1e-05, cudnn_enabled: bool = True) -> Tensor:
@@ -328,6 +337,28 @@ def _update(running_mean: Tensor | None, running_var: Tensor | None, mean: Tenso
         running_var.mul_(1 - momentum).add_(var.detach().to(running_var._kind.dtype) * unbiased)
 
 
+def _nothing_normalised(input: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    """What batch_norm gives for no elements: they, connected to the parameters; running statistics stay."""
+    result = input.clone()
+    if weight is not None and weight.numel():
+        result = result * weight[0]
+    return result if bias is None or not bias.numel() else result + bias[0]
+
+
+@dispatch.front(_native_batch_norm)
+def native_batch_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, running_mean: Tensor | None,
+                      running_var: Tensor | None, training: bool, momentum: float,
+                      eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """`batch_norm` with the statistics it used: (result, mean, reciprocal standard deviation), empty in evaluation."""
+    _check_floating("native_batch_norm", input)
+    shape = input._array.shape
+    result, mean, var = _native_batch_norm(input, weight, bias, running_mean, running_var, training, eps)
+    if not training:
+        return result, input.new_empty((0,)), input.new_empty((0,))
+    _update(running_mean, running_var, mean, var, momentum, _faces.count(shape, _batch_dims(shape)))
+    return result, mean, (var.detach() + eps).rsqrt()
+
+
 @dispatch.composite(method=False)
 def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
                bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-05,
@@ -345,6 +376,8 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     """
     _check_floating("batch_norm", input)
     shape = input._array.shape
+    if 0 in shape:
+        return _nothing_normalised(input, weight, bias)
     if len(shape) < 2:
         raise ShapeError(f"batch_norm: input must have at least 2 dimensions; given: {list(shape)}")
     for name, each in (("running_mean", running_mean), ("running_var", running_var), ("weight", weight),

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flambeau import dtypes
-from flambeau.dispatch import composite, operator
+from flambeau.dispatch import composite, front, operator
 from flambeau.errors import ArgumentError, ShapeError
 from flambeau.graph import Node
 from flambeau.ops import construct, creation
@@ -16,7 +16,8 @@ from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
 
 
-@operator(vjp={"input": lambda g, pad: _constant_pad_nd(g, tuple([-each for each in pad]), 0)}, dtype_rule="any")
+@operator(vjp={"input": lambda g, pad: _constant_pad_nd(g, tuple([-each for each in pad]), 0)}, dtype_rule="any",
+          method=False)
 def _constant_pad_nd(input: Tensor, pad: Shape, value: Any) -> Tensor:
     """Pad by a number: pairs of counts from the last dimension on; negative ones crop."""
     ndim = input.dim()
@@ -34,6 +35,17 @@ def _constant_pad_nd(input: Tensor, pad: Shape, value: Any) -> Tensor:
     return input
 
 
+@front(_constant_pad_nd)
+def constant_pad_nd(input: Tensor, pad: Sequence[int], value: Any = 0) -> Tensor:
+    """The tensor with borders of one value: pairs of counts (before, after), from the last dimension on.
+
+    >>> import flambeau as torch
+    >>> torch.constant_pad_nd(torch.tensor([1, 2]), [1, 0])
+    tensor([0, 1, 2])
+    """
+    return _functional_pad(input, pad, "constant", value)
+
+
 def _pad_name(node: Node) -> str:
     pad, mode = node.saved[1:3] if node.saved else ((0, 0), "reflect")
     if mode == "circular":
@@ -44,8 +56,9 @@ def _pad_name(node: Node) -> str:
 def _source_places(size: int, low: int, high: int, mode: str) -> list[int]:
     """Which element of a dimension each place of the padded one shows."""
     places = range(-low, size + high)
-    if mode == "circular":
-        return [each % size for each in places]
+    if mode == "circular":  # what is cropped away does not come back at the other end
+        first, kept = max(0, -low), size + min(0, low) + min(0, high)
+        return [first + each % kept for each in range(-max(0, low), kept + max(0, high))]
     if mode == "replicate":
         return [min(max(each, 0), size - 1) for each in places]
     return [-each if each < 0 else 2 * (size - 1) - each if each >= size else each for each in places]
@@ -132,6 +145,9 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
         raise ArgumentError(f'pad: Padding mode "{mode}" doesn\'t take in value argument')
     _check_pad(input, counts, mode)
     return _border_pad(input, counts, mode)
+
+
+_functional_pad = pad
 
 
 @operator(vjp={"input": lambda g, upscale_factor: pixel_unshuffle(g, upscale_factor)}, dtype_rule="any", method=False,

@@ -8,7 +8,8 @@ from typing import Any
 
 from flambeau import shapes
 from flambeau.dispatch import composite, operator
-from flambeau.errors import ArgumentError, ShapeError, message
+from flambeau.dtypes import BOOL
+from flambeau.errors import ArgumentError, ShapeError, UnsupportedDtypeError, message
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
 
@@ -29,7 +30,7 @@ def _arguments(op: str, ndim: int, input: Tensor, kernel: Any, stride: Any, padd
                ceil_mode: bool) -> tuple[Tensor, Shape, Shape, Shape, Shape, Shape]:
     """Canonical arguments, and the output's spatial shape; an unbatched input gets a batch of one."""
     kernels = shapes.pair(kernel, ndim, "kernel_size", op)
-    strides = kernels if stride is None or stride == [] else shapes.pair(stride, ndim, "stride", op)
+    strides = kernels if stride is None or stride == [] or stride == () else shapes.pair(stride, ndim, "stride", op)
     borders, steps = shapes.pair(padding, ndim, "padding", op), shapes.pair(dilation, ndim, "dilation", op)
     if input.ndim not in (ndim + 1, ndim + 2):
         raise ShapeError(message(op, f"Expected {ndim + 1}D or {ndim + 2}D (batch mode) tensor",
@@ -50,7 +51,7 @@ def _arguments(op: str, ndim: int, input: Tensor, kernel: Any, stride: Any, padd
 
 
 # ---------------------------------------------------------------------------------------------- maxima
-@operator(method=False, outputs=("values", "indices"), vjp={
+@operator(namespace="internal", outputs=("values", "indices"), vjp={
     "input": lambda gs, indices, input_shape: pool_scatter(gs[0], indices, input_shape[2:])},
     grad_name=lambda node: f"MaxPool{len(node.shape[0]) - 2}DWithIndicesBackward0")
 def max_pool(input: Tensor, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape,
@@ -89,7 +90,7 @@ def _int64_arange(count: int, like: Tensor) -> Tensor:
     return creation.arange(count, device=like.device)
 
 
-@operator(method=False, vjp={"g": lambda h, indices: pool_gather(h, indices)})
+@operator(namespace="internal", vjp={"g": lambda h, indices: pool_gather(h, indices)})
 def pool_scatter(g: Tensor, indices: Tensor, spatial: Shape) -> Tensor:
     """Add each element of `g` at its position in a plane of zeros."""
     flat = g.new_zeros((*g.shape[:2], math.prod(spatial)))
@@ -97,7 +98,8 @@ def pool_scatter(g: Tensor, indices: Tensor, spatial: Shape) -> Tensor:
     return flat.reshape(*g.shape[:2], *spatial)
 
 
-@operator(method=False, vjp={"input": lambda g, indices, input_shape: pool_scatter(g, indices, input_shape[2:])})
+@operator(namespace="internal", vjp={
+    "input": lambda g, indices, input_shape: pool_scatter(g, indices, input_shape[2:])})
 def pool_gather(input: Tensor, indices: Tensor) -> Tensor:
     """The elements of each plane at the given positions."""
     return input.flatten(2).gather(2, indices.flatten(2)).reshape(indices.shape)
@@ -148,7 +150,7 @@ def max_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
 
 
 # ---------------------------------------------------------------------------------------------- means
-@operator(method=False, grad_name=lambda node: f"AvgPool{len(node.shape) - 2}DBackward0", vjp={
+@operator(namespace="internal", grad_name=lambda node: f"AvgPool{len(node.shape) - 2}DBackward0", vjp={
     "input": lambda g, input_shape, kernel, stride, padding, count_include_pad, divisor: avg_pool_input_grad(
         g, input_shape[2:], kernel, stride, padding, count_include_pad, divisor)})
 def avg_pool(input: Tensor, kernel: Shape, stride: Shape, padding: Shape, out: Shape, count_include_pad: bool,
@@ -163,7 +165,8 @@ def avg_pool(input: Tensor, kernel: Shape, stride: Shape, padding: Shape, out: S
     for offset in product(*map(range, kernel)):
         total = total + bordered[(..., *(slice(first, first + jump * (count - 1) + 1, jump) for first, jump, count
                                          in zip(offset, stride, out, strict=True)))]
-    return total / _counts(input, spatial, kernel, stride, padding, out, count_include_pad, divisor)
+    count = _counts(input, spatial, kernel, stride, padding, out, count_include_pad, divisor)
+    return total / count if input.is_floating_point() else total.div(count, rounding_mode="trunc")
 
 
 def _counts(like: Tensor, spatial: Shape, kernel: Shape, stride: Shape, padding: Shape, out: Shape,
@@ -183,7 +186,7 @@ def _counts(like: Tensor, spatial: Shape, kernel: Shape, stride: Shape, padding:
     return total
 
 
-@operator(method=False, vjp={
+@operator(namespace="internal", vjp={
     "g": lambda h, g_shape, kernel, stride, padding, count_include_pad, divisor: avg_pool(
         h, kernel, stride, padding, g_shape[2:], count_include_pad, divisor)})
 def avg_pool_input_grad(g: Tensor, spatial: Shape, kernel: Shape, stride: Shape, padding: Shape,
@@ -201,8 +204,15 @@ def avg_pool_input_grad(g: Tensor, spatial: Shape, kernel: Shape, stride: Shape,
     return result[(..., *inside)].contiguous()
 
 
+def _check_numbers(op: str, input: Tensor) -> None:
+    """Refuse bools, which have no order and no mean."""
+    if input._kind.dtype.category == BOOL:
+        raise UnsupportedDtypeError(f"{op}: \"{op}\" not implemented for 'Bool'; convert the input")
+
+
 def _avg_pool(op: str, ndim: int, input: Tensor, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool,
               count_include_pad: bool, divisor: int | None) -> Tensor:
+    _check_numbers(op, input)
     batch, kernel, strides, borders, _, out = _arguments(op, ndim, input, kernel_size, stride, padding, 1, ceil_mode)
     if divisor == 0:
         raise ArgumentError(f"{op}: divisor must be not zero")
@@ -257,6 +267,8 @@ def _adaptive_avg_pool(op: str, ndim: int, input: Tensor, output_size: Any) -> T
     given = (output_size,) * ndim if isinstance(output_size, int) else tuple(output_size)
     if len(given) != ndim:
         raise ArgumentError(f"{op}: output_size must have {ndim} elements; given: {list(given)}")
+    if any(each is not None and each < 0 for each in given):
+        raise ArgumentError(f"{op}: elements of output_size must be greater than or equal to 0; given: {list(given)}")
     wanted = tuple([size if each is None else each for size, each in zip(spatial, given, strict=True)])
     if min(spatial) == 0 or 0 in input.shape[-ndim - 1:]:
         raise ShapeError(f"{op}: Expected input to have non-zero size for non-batch dimensions, but input has sizes "

@@ -12,6 +12,7 @@ from flambeau.ops import construct, creation
 from flambeau.ops import shape as shape_ops
 from flambeau.ops.indexing import narrow, select, slice_dim
 from flambeau.ops.joining import cat
+from flambeau.ops.search import searchsorted
 from flambeau.ops.views import _diagonal, diagonal
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
@@ -35,7 +36,8 @@ def _sum_repeats(g: Tensor, shape: Shape, repeats: Shape) -> Tensor:
     return g.reshape(split).sum(tuple(range(0, 2 * len(sizes), 2))).reshape(shape)
 
 
-@operator(vjp={"input": lambda g, input_shape, repeats: _sum_repeats(g, input_shape, repeats)}, dtype_rule="any")
+@operator(vjp={"input": lambda g, input_shape, repeats: _sum_repeats(g, input_shape, repeats)}, dtype_rule="any",
+          namespace="Tensor")
 def _repeat(input: Tensor, repeats: Shape) -> Tensor:
     """The tensor as often along each dimension as `repeats` says."""
     shape = (1,) * (len(repeats) - input.dim()) + input._array.shape
@@ -123,7 +125,7 @@ def _interleaved_places(counts: Tensor) -> Tensor:
     ends = counts.cumsum(0)
     total = int(ends[-1].item()) if counts.numel() else 0
     places = creation.arange(total, device=counts.device)
-    found = ends.searchsorted(places, right=True)
+    found = searchsorted(ends, places, right=True)
     return found.to(counts._kind.dtype)
 
 

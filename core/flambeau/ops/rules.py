@@ -52,11 +52,11 @@ def tensors(core: Function, count: int) -> Function:
 
 
 # ---------------------------------------------------------------------------------------------- dtype rules
-def refusing_bool(problem: str) -> Callable[[dtype], tuple[dtype, dtype]]:
+def refusing_bool(problem: str, error: type[Exception] = DtypeError) -> Callable[[dtype], tuple[dtype, dtype]]:
     """The rule of arithmetic, except that bool operands are an error with its own explanation."""
     def promote(common: dtype) -> tuple[dtype, dtype]:
         if common.category == BOOL:
-            raise DtypeError(problem)
+            raise error(problem)
         return common, common
     return promote
 

@@ -6,8 +6,8 @@ from typing import Any
 
 from flambeau import dispatch, dtypes, shapes
 from flambeau.dtypes import INTEGER
-from flambeau.errors import ArgumentError, ShapeError
-from flambeau.graph import STATE
+from flambeau.errors import ArgumentError, ShapeError, UnsupportedDtypeError
+from flambeau.finfo import finfo
 from flambeau.ops import _faces
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
@@ -112,6 +112,12 @@ for _core in (_cumsum, _cumprod):
     _core.op.inplace_call = _inplace(_core)  # type: ignore[attr-defined]
 
 
+def _refuse_complex(op: str, input: Tensor) -> None:
+    if input._kind.dtype.is_complex:
+        raise UnsupportedDtypeError(f"{op}: \"{op}_cpu\" not implemented for "
+                                    f"'{_faces.scalar_name(input._kind.dtype)}': complex numbers have no order")
+
+
 def _selected(g: Any, indices: Tensor, input_shape: Shape, dim: int) -> Tensor:
     """Add the gradient up at the places that were the extremum."""
     if not input_shape:
@@ -136,6 +142,7 @@ def cummax(input: Tensor, dim: int) -> Any:
     >>> torch.tensor([1., 3., 2.]).cummax(0).values
     tensor([1., 3., 3.])
     """
+    _refuse_complex("cummax", input)
     return _CummaxResult(*_cummax(input, _faces.one_dim("cummax", dim, input.dim())))
 
 
@@ -160,6 +167,7 @@ def cummin(input: Tensor, dim: int) -> Any:
     >>> torch.tensor([3., 1., 2.]).cummin(0).indices
     tensor([0, 1, 1])
     """
+    _refuse_complex("cummin", input)
     return _CumminResult(*_cummin(input, _faces.one_dim("cummin", dim, input.dim())))
 
 
@@ -167,13 +175,15 @@ def _log_gradient(g: Tensor, input: Tensor, result: Tensor, dim: int) -> Tensor:
     """Running sums from the end of g exp(-result), times exp(input): in logarithms, by the sign of g."""
     if not input._array.shape:
         return g
-    if input._kind.dtype.is_complex or STATE.enabled:   # the other way has no derivative where g is 0
+    if input._kind.dtype.is_complex:
         return _reversed_sum(g * _conj((-result).exp()), dim) * _conj(input.exp())
 
-    def part(positive: Tensor) -> Tensor:
-        logs = positive.log() - result
-        return (_logcumsumexp(logs.flip(dim), dim).flip(dim) + input).exp()
-    return part(g.clamp(min=0)) - part((-g).clamp(min=0))
+    logarithm = g.abs().masked_fill(g.detach() == 0, 1).log() - result
+    lowest = finfo(input._kind.dtype).min   # in place of log 0, whose derivative is nan
+
+    def part(absent: Tensor) -> Tensor:
+        return (_logcumsumexp(logarithm.masked_fill(absent, lowest).flip(dim), dim).flip(dim) + input).exp()
+    return part(g.detach() <= 0) - part(g.detach() >= 0)
 
 
 @dispatch.operator(samples=_samples, vjp={"input": _log_gradient})
@@ -197,8 +207,8 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
     tensor([1., 2., 3.])
     """
     if input._kind.dtype.category <= INTEGER:
-        raise ShapeError(f"logcumsumexp: not implemented for '{_faces.scalar_name(input._kind.dtype)}'; convert the "
-                         "input")
+        raise UnsupportedDtypeError("logcumsumexp: not implemented for "
+                                    f"'{_faces.scalar_name(input._kind.dtype)}'; convert the input")
     return _logcumsumexp(input, _faces.one_dim("logcumsumexp", dim, input.dim()))
 
 

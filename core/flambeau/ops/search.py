@@ -6,7 +6,7 @@ from typing import Any
 
 from flambeau import dtypes, shapes
 from flambeau.dispatch import composite, front, operator, primitive
-from flambeau.dtypes import INTEGER
+from flambeau.dtypes import INTEGER, int64
 from flambeau.errors import ArgumentError, DtypeError, ShapeError, message
 from flambeau.ops import construct, creation
 from flambeau.ops.indexing import slice_dim
@@ -108,7 +108,7 @@ def _cat_vectors(*tensors: Tensor) -> Tensor:
 
 
 # ---------------------------------------------------------------------------------------------- sorted positions
-@primitive(vjp="none")
+@primitive(vjp="none", method=False)
 def _searchsorted(sorted_sequence: Tensor, values: Tensor, right: bool) -> Shape:
     """Where each value would be inserted into the sorted last dimension, before or (right) after equal ones; int64."""
     return values._array.shape
@@ -160,7 +160,7 @@ def searchsorted(sorted_sequence: Tensor, input: Any, *, out_int32: bool = False
     return found.to(dtypes.int32) if out_int32 else found
 
 
-@composite(out=True)
+@composite(out=True, method=False)
 def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:
     """The number of the bucket between sorted boundaries that each value falls into.
 
@@ -205,7 +205,7 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
     return _bincount(input, weights, minlength)
 
 
-@operator(vjp="none")
+@operator(vjp="none", method=False)
 def _isin(elements: Tensor, test_elements: Tensor) -> Tensor:
     """Whether each element is among the others."""
     return (elements.unsqueeze(-1) == test_elements.reshape(-1)).any(-1)
@@ -228,7 +228,7 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
     return ~found if invert else found
 
 
-@composite()
+@composite(method=False)
 def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     """The coordinates, one tensor per dimension, of flat positions in a tensor of this shape.
 
@@ -242,7 +242,7 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     if any(each < 0 for each in sizes):
         raise ArgumentError(f"'shape' cannot have negative values, but got {sizes}")
     found = []
-    rest = indices
+    rest = indices.to(int64)
     for size in reversed(sizes):
         found.append(rest % size)
         rest = rest // size

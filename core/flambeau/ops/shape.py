@@ -168,7 +168,7 @@ moveaxis = alias("moveaxis", movedim)
 
 
 # ---------------------------------------------------------------------------------------------- sizes
-@view_rule(vjp={"input": lambda g, input_shape: reshape(g, input_shape)})
+@view_rule(vjp={"input": lambda g, input_shape: reshape(g, input_shape)}, namespace="Tensor")
 def _view(shape: Shape, strides: Shape, offset: int, size: Shape) -> Layout:
     """The same elements under another shape; one size may be -1."""
     numel = 1
@@ -231,7 +231,7 @@ def _view_dtype(input: Tensor, wanted: dtype) -> Tensor:
           method=False, dtype_rule="any")
 def _reshape_copy(input: Tensor, size: Shape) -> Tensor:
     """A contiguous copy under another shape, for where no view can have it."""
-    fresh = input.clone()
+    fresh = input.clone(memory_format=contiguous_format)
     return make(_view(fresh, size)._array, input._kind)
 
 
@@ -260,13 +260,13 @@ def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     return _reshape_copy(input, shapes.infer_size(sizes, input.numel(), "reshape"))
 
 
-@composite()
+@composite(namespace="Tensor")
 def view_as(input: Tensor, other: Tensor) -> Tensor:
     """`input.view(other.shape)`."""
     return view(input, other._array.shape)
 
 
-@composite()
+@composite(namespace="Tensor")
 def reshape_as(input: Tensor, other: Tensor) -> Tensor:
     """`input.reshape(other.shape)`."""
     return reshape(input, other._array.shape)
@@ -333,8 +333,13 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
 
 @attach
 def contiguous(self: Tensor, memory_format: Any = None) -> Tensor:
-    """The tensor itself where its elements lie in row-major order without gaps, else a copy in which they do."""
-    return self if self.is_contiguous() else self.clone()
+    """The tensor itself where its elements lie in row-major order without gaps, else a copy in which they do.
+
+    `memory_format` may ask for another order, such as `channels_last`.
+    """
+    if memory_format is None or memory_format is preserve_format:
+        memory_format = contiguous_format
+    return self if self.is_contiguous(memory_format) else self.clone(memory_format=memory_format)
 
 
 # ---------------------------------------------------------------------------------------------- dimensions of size 1
@@ -393,7 +398,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     return _unsqueeze(input, dim)
 
 
-@view_rule(vjp={"input": lambda g: g})
+@view_rule(vjp={"input": lambda g: g}, namespace="Tensor")
 def _expand(shape: Shape, strides: Shape, offset: int, size: Shape) -> Layout:
     """Repeat dimensions of size 1 without copying. The walk sums the gradient back to the input's shape."""
     extra = len(size) - len(shape)
@@ -440,7 +445,7 @@ def expand(input: Tensor, *sizes: Any, size: Any = None, implicit: builtins.bool
     return _expand(input, wanted)
 
 
-@composite()
+@composite(namespace="Tensor")
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
     """`input.expand(other.shape)`."""
     return expand(input, other._array.shape)

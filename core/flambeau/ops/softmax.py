@@ -11,7 +11,7 @@ from typing import Any
 
 from flambeau import dispatch, dtypes, shapes
 from flambeau.dtypes import INTEGER
-from flambeau.errors import ArgumentTypeError, DtypeError
+from flambeau.errors import ArgumentTypeError, UnsupportedDtypeError
 from flambeau.ops import _faces
 from flambeau.tensor import Tensor
 
@@ -68,7 +68,7 @@ def _prepare(op: str, input: Tensor, dim: Any, dtype: Any, stacklevel: int) -> t
     if dtype is not None:
         input = input.to(dtypes.as_dtype(dtype))
     if input._kind.dtype.category <= INTEGER:
-        raise DtypeError(f"{op}: \"{op}_kernel_impl\" not implemented for "
+        raise UnsupportedDtypeError(f"{op}: \"{op}_kernel_impl\" not implemented for "
                          f"'{_faces.scalar_name(input._kind.dtype)}'; give dtype=, or convert the input")
     return input, dim if dim.__class__ is int and 0 <= dim < ndim else _faces.one_dim(op, dim, ndim)
 

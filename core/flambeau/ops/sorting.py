@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau import dispatch
-from flambeau.errors import ArgumentError, DimensionError, DtypeError
+from flambeau.errors import ArgumentError, DimensionError, DtypeError, UnsupportedDtypeError
 from flambeau.ops import _faces
 from flambeau.ops.argreduction import placed
 from flambeau.shapes import Shape
@@ -39,7 +39,8 @@ def _sort(input: Tensor, dim: int, descending: bool, stable: bool) -> Shape:
 
 def _order_arguments(op: str, input: Tensor, dim: Any, descending: bool, stable: Any) -> tuple[int, bool, bool]:
     if _faces.as_tensor_argument(op, "input", input)._kind.dtype.is_complex:
-        raise DtypeError(f"{op}: not implemented for {input._kind.dtype}: complex numbers have no order")
+        error = DtypeError if op in ("sort", "topk", "argsort", "msort") else UnsupportedDtypeError
+        raise error(f"{op}: not implemented for {input._kind.dtype}: complex numbers have no order")
     if isinstance(dim, bool):   # sort(descending)
         dim, descending = -1, dim
     return _faces.one_dim(op, dim, len(input._array.shape)), bool(descending), bool(stable)
@@ -195,7 +196,7 @@ def _median_all(input: Tensor, skip_nan: bool) -> tuple[Tensor, Tensor]:
 
 def _median(op: str, result_type: Any, input: Tensor, dim: Any, keepdim: bool, skip_nan: bool) -> Any:
     if input._kind.dtype.is_complex:
-        raise DtypeError(f"{op}: not implemented for {input._kind.dtype}: complex numbers have no order")
+        raise UnsupportedDtypeError(f"{op}: not implemented for {input._kind.dtype}: complex numbers have no order")
     if dim is None:
         if 0 in input._array.shape:
             if input._kind.dtype.is_floating_point:

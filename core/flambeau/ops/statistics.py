@@ -173,7 +173,11 @@ def corrcoef(input: Tensor) -> Tensor:
     if not matrix.dim():
         return matrix / matrix
     deviation = matrix.diagonal().sqrt()
-    return (matrix / deviation.unsqueeze(1) / deviation.unsqueeze(0)).clamp(-1, 1)
+    result = matrix / deviation.unsqueeze(1) / deviation.unsqueeze(0)
+    if not result._kind.dtype.is_complex:
+        return result.clamp(-1, 1)
+    from flambeau.ops.complex_numbers import complex
+    return complex(result.real.clamp(-1, 1), result.imag.clamp(-1, 1))
 
 
 # ---------------------------------------------------------------------------------------------- quantiles

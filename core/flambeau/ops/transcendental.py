@@ -295,14 +295,14 @@ def _weight(g: Tensor, mine: Tensor, other: Tensor, grow: Any) -> Tensor:
     return g / (grow(where(mine == other, 0, other - mine)) + 1)
 
 
-@binary(excluded=rules.FLOATS_ONLY, expr=_logaddexp_expr,
+@binary(excluded=rules.FLOATS_ONLY, inplace=False, expr=_logaddexp_expr,
         vjp={"input": lambda g, input, other: _weight(g, input, other, exp),
              "other": lambda g, input, other: _weight(g, other, input, exp)})
 def logaddexp(input: Tensor, other: Tensor) -> Tensor:
     """`log(exp(x) + exp(y))` without overflow."""
 
 
-@binary(excluded=rules.FLOATS_ONLY, expr=_logaddexp2_expr, grad_name="Logaddexp2Backward0",
+@binary(excluded=rules.FLOATS_ONLY, inplace=False, expr=_logaddexp2_expr, grad_name="Logaddexp2Backward0",
         vjp={"input": lambda g, input, other: _weight(g, input, other, exp2),
              "other": lambda g, input, other: _weight(g, other, input, exp2)})
 def logaddexp2(input: Tensor, other: Tensor) -> Tensor:

@@ -75,7 +75,7 @@ def _places(g: Tensor, count: int) -> Tensor:
 
 
 @view_rule(vjp={"input": lambda g, input_shape, dim, size, step:
-                _scatter_back(g, input_shape, lambda x: _unfold(x, dim, size, step))})
+                _scatter_back(g, input_shape, lambda x: _unfold(x, dim, size, step))}, namespace="Tensor")
 def _unfold(shape: Shape, strides: Shape, offset: int, dim: int, size: int, step: int) -> Layout:
     """Windows along a dimension; their contents become the last dimension."""
     if not shape:
@@ -85,7 +85,7 @@ def _unfold(shape: Shape, strides: Shape, offset: int, dim: int, size: int, step
             (*strides[:dim], strides[dim] * step, *strides[dim + 1:], strides[dim]), offset)
 
 
-@attach
+@front(_unfold)
 def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """The view of all windows of `size` along a dimension, `step` apart; a window becomes the last dimension.
 
@@ -105,8 +105,6 @@ def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
         raise ArgumentError(f"unfold: step is {step} but must be > 0")
     return _unfold(self, dim, size, step)
 
-
-_unfold.op.method = False  # type: ignore[attr-defined]
 
 
 def _as_strided_backward(g: Tensor, shape: Shape, size: Shape, stride: Shape, start: int,
@@ -161,7 +159,7 @@ def _reinterpret(input: Tensor, size: Shape, strides: Shape, offset: int, dtype:
     return size
 
 
-@view_rule(name="view_as_real", promote=lambda kind: kind.to_real(),
+@view_rule(name="view_as_real", method=False, promote=lambda kind: kind.to_real(),
            vjp={"input": lambda g: view_as_complex(g.contiguous())})
 def _view_as_real(shape: Shape, strides: Shape, offset: int) -> Layout:
     """Complex numbers as pairs of real ones, in a new last dimension."""
@@ -182,7 +180,7 @@ def view_as_real(input: Tensor) -> Tensor:
     return _view_as_real(input)
 
 
-@view_rule(name="view_as_complex", promote=lambda kind: kind.to_complex(),
+@view_rule(name="view_as_complex", method=False, promote=lambda kind: kind.to_complex(),
            vjp={"input": lambda g: view_as_real(g)})
 def _view_as_complex(shape: Shape, strides: Shape, offset: int) -> Layout:
     """Pairs of real numbers in the last dimension as complex ones."""

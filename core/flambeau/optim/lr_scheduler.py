@@ -154,6 +154,9 @@ class LRScheduler:
 Factor = Callable[[int], float]
 
 
+_LRScheduler = LRScheduler  # its name in older programs, which derive schedules of their own from it
+
+
 def _one_per_group(value: Factor | Sequence[Factor], groups: int) -> list[Factor]:
     if not isinstance(value, (list, tuple)):
         return [value] * groups  # type: ignore[list-item]

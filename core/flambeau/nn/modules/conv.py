@@ -15,7 +15,7 @@ from flambeau.nn.parameter import Parameter
 from flambeau.ops.creation import empty
 from flambeau.tensor import Tensor
 
-__all__ = ["Conv1d", "Conv2d", "Conv3d"]
+__all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]
 
 Extent = int | tuple[int, ...]
 
@@ -258,3 +258,94 @@ class Conv3d(_ConvNd):
     def forward(self, input: Tensor) -> Tensor:
         """Apply the layer."""
         return self._convolve(F.conv3d, input)
+
+
+class _ConvTransposeNd(_ConvNd):
+    """What the transposed convolutions share: their options, and `output_size` instead of an output padding."""
+
+    _parse: Callable[[Any], tuple[int, ...]]
+    _function: Callable[..., Tensor]
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: Extent,
+        stride: Extent = 1,
+        padding: Extent = 0,
+        output_padding: Extent = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Extent = 1,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        parse = type(self)._parse
+        if padding_mode != "zeros":
+            raise ArgumentValueError(f'Only "zeros" padding mode is supported for {type(self).__name__}')
+        super().__init__(
+            in_channels, out_channels, parse(kernel_size), parse(stride), parse(padding), parse(dilation), True,
+            parse(output_padding), groups, bias, padding_mode, device, dtype,
+        )
+
+    def forward(self, input: Tensor, output_size: list[int] | tuple[int, ...] | None = None) -> Tensor:
+        """Apply the layer; `output_size` chooses among the sizes that a stride above 1 leaves open."""
+        extra = self.output_padding if output_size is None else self._extra(input, tuple(output_size))
+        return type(self)._function(input, self.weight, self.bias, self.stride, self.padding, extra, self.groups,
+                                    self.dilation)
+
+    def _extra(self, input: Tensor, wanted: tuple[int, ...]) -> tuple[int, ...]:
+        """The output padding that gives the wanted size; ValueError where none does."""
+        dims = len(self.kernel_size)
+        if len(wanted) not in (dims, input.dim()):
+            raise ArgumentValueError(f"{type(self).__name__}: output_size must have {dims} or {input.dim()} elements, "
+                                     f"but got {len(wanted)}")
+        wanted = wanted[-dims:]
+        least = [(size - 1) * step - 2 * pad + reach * (extent - 1) + 1 for size, step, pad, reach, extent in zip(
+            input.shape[-dims:], self.stride, self.padding, self.dilation, self.kernel_size, strict=True)]
+        most = [size + step - 1 for size, step in zip(least, self.stride, strict=True)]
+        if not all(low <= size <= high for low, size, high in zip(least, wanted, most, strict=True)):
+            raise ArgumentValueError(f"requested an output size of {list(wanted)}, but valid sizes range from {least} "
+                                     f"to {most} (for an input of {list(input.shape[-dims:])})")
+        return tuple(size - low for size, low in zip(wanted, least, strict=True))
+
+
+class ConvTranspose1d(_ConvTransposeNd):
+    """Transposed convolution over (N, C, L) or (C, L); the arguments are those of ``ConvTranspose2d``.
+
+    >>> import flambeau as torch
+    >>> torch.nn.ConvTranspose1d(2, 4, 3, stride=2)(torch.zeros(1, 2, 5)).shape
+    torch.Size([1, 4, 11])
+    """
+
+    _parse = staticmethod(_single)
+    _function = staticmethod(F.conv_transpose1d)
+
+
+class ConvTranspose2d(_ConvTransposeNd):
+    """Transposed convolution over (N, C, H, W) or (C, H, W): the gradient of ``Conv2d`` with respect to its input.
+
+    The arguments are those of ``Conv2d``, with `output_padding` added to one side of the output, which `stride`
+    leaves undetermined. ``weight`` is (in_channels, out_channels / groups, *kernel_size). ValueError for a padding
+    mode other than zeros, and for an `output_size` in ``forward`` that the stride does not allow.
+
+    >>> import flambeau as torch
+    >>> torch.nn.ConvTranspose2d(8, 1, 4, stride=2, padding=1)(torch.zeros(4, 8, 7, 7)).shape
+    torch.Size([4, 1, 14, 14])
+    """
+
+    _parse = staticmethod(_pair)
+    _function = staticmethod(F.conv_transpose2d)
+
+
+class ConvTranspose3d(_ConvTransposeNd):
+    """Transposed convolution over (N, C, D, H, W) or (C, D, H, W); the arguments are those of ``ConvTranspose2d``.
+
+    >>> import flambeau as torch
+    >>> torch.nn.ConvTranspose3d(1, 2, 2, stride=2)(torch.zeros(1, 1, 3, 3, 3)).shape
+    torch.Size([1, 2, 6, 6, 6])
+    """
+
+    _parse = staticmethod(_triple)
+    _function = staticmethod(F.conv_transpose3d)

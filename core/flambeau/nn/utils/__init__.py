@@ -1,6 +1,7 @@
 """Helpers around parameters and gradients."""
 
 from flambeau.nn.utils.clip_grad import (
+    clip_grad_norm,
     clip_grad_norm_,
     clip_grad_value_,
     clip_grads_with_norm_,
@@ -9,6 +10,7 @@ from flambeau.nn.utils.clip_grad import (
 from flambeau.nn.utils.convert_parameters import parameters_to_vector, vector_to_parameters
 
 __all__ = [
+    "clip_grad_norm",
     "clip_grad_norm_",
     "clip_grad_value_",
     "clip_grads_with_norm_",

@@ -12,7 +12,7 @@ from flambeau.ops.construct import tensor
 from flambeau.ops.joining import stack
 from flambeau.tensor import Tensor
 
-__all__ = ["clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
+__all__ = ["clip_grad_norm", "clip_grad_norm_", "clip_grad_value_", "clip_grads_with_norm_", "get_total_norm"]
 
 Tensors = Tensor | Iterable[Tensor]
 
@@ -142,3 +142,18 @@ def clip_grad_value_(parameters: Tensors, clip_value: float, foreach: bool | Non
         for parameter in [parameters] if isinstance(parameters, Tensor) else parameters:
             if parameter.grad is not None:
                 parameter.grad.clamp_(min=-bound, max=bound)
+
+
+def clip_grad_norm(parameters: Tensors, max_norm: float, norm_type: float = 2.0,
+                   error_if_nonfinite: bool = False, foreach: bool | None = None) -> Tensor:
+    """The old name of ``clip_grad_norm_``; warns.
+
+    >>> import flambeau as torch, warnings
+    >>> p = torch.nn.Parameter(torch.ones(2))
+    >>> with warnings.catch_warnings(action="ignore"):
+    ...     torch.nn.utils.clip_grad_norm([p], max_norm=1.0)
+    tensor(0.)
+    """
+    warnings.warn("`torch.nn.utils.clip_grad_norm` is now deprecated in favor of `torch.nn.utils.clip_grad_norm_`.",
+                  FutureWarning, stacklevel=2)
+    return clip_grad_norm_(parameters, max_norm, norm_type, error_if_nonfinite, foreach)

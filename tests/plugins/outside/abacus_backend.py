@@ -78,6 +78,10 @@ def cast(array: Beads, dtype: Any) -> Beads:
     return Beads([PYTHON[dtype](value) for value in array.values()], dtype, array.shape)
 
 
+def harmonic(a: float, b: float) -> float:
+    return 2 * a * b / (a + b)
+
+
 class AbacusBackend(Backend):
     """Two abacuses."""
 
@@ -92,9 +96,8 @@ class AbacusBackend(Backend):
         "sum": total,
         "cast": cast,
         "clone": lambda array: Beads(array.values(), array.dtype, array.shape),
-        "harmonic_mean": pointwise(
-            lambda a, b: 2 * a * b / (a + b)
-        ),  # an operator that Flambeau does not have: see new_operator.py
+        "full": lambda shape, value, dtype, index: Beads([PYTHON[dtype](value)] * math.prod(shape), dtype, shape),
+        "harmonic_mean": pointwise(harmonic),  # an operator that Flambeau does not have: see harmonic.py
     }
 
     def device_count(self) -> int:
@@ -135,4 +138,4 @@ class AbacusBackend(Backend):
 
     @hookimpl
     def flambeau_register_ops(self) -> None:
-        import new_operator  # noqa: F401 - importing it registers the operator
+        import harmonic  # noqa: F401 - importing it registers the operator

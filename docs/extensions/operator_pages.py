@@ -1,0 +1,223 @@
+"""A Sphinx extension: the operator reference and the support matrix, written from the table of operators.
+
+Nothing about an operator stands on a page by hand. When a build begins, one page for each module of operators and one
+page with the matrix are written to `docs/_generated`, which is not kept: what the records say, and which kernels the
+backends that are installed here have, is what the pages say.
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from flambeau import discovery
+from flambeau.backend import Backend
+from flambeau.registry import ALIASES, OPERATORS, OpDef
+from flambeau.tensor import Tensor
+
+FOLDER = "_generated"
+HERE = "flambeau"
+
+WAYS = ("native", "decomposed", "strides", "fallback", "missing")  # how an operator may run on a device
+
+Page = list[str]
+
+
+# ---------------------------------------------------------------------------------------------- what records say
+def faces(record: OpDef) -> list[str]:
+    """The dotted names under which people reach an operator, functions before the method; empty for internal ones."""
+    if record.internal:
+        return []
+    found = []
+    for namespace in record.namespace.replace("Tensor", "").split():
+        place = "" if namespace == "torch" else namespace + "."
+        name = record.name.removeprefix(place.replace(".", "_"))
+        if _has(f"{HERE}.{place}{name}"):
+            found.append(f"{HERE}.{place}{name}")
+    if record.method and getattr(Tensor, record.name, None) is not None:
+        found.append(f"{HERE}.Tensor.{record.name}")
+    return found
+
+
+def _has(path: str) -> bool:
+    package, _, name = path.rpartition(".")
+    return getattr(importlib.import_module(package), name, None) is not None
+
+
+def other_names(record: OpDef) -> list[str]:
+    """The second names of an operator, and its in-place form."""
+    names = [f"{HERE}.{alias}" for alias, target in ALIASES.items() if target is record]
+    if record.inplace_call is not None and hasattr(Tensor, record.name + "_"):
+        names.append(f"{HERE}.Tensor.{record.name}_")
+    return names
+
+
+def signature(record: OpDef) -> str:
+    """The signature that people see, without annotations, and with `out` where the call takes it."""
+    shown = inspect.signature(record.public)
+    parameters = [each.replace(annotation=each.empty) for each in shown.parameters.values()]
+    code = record.public.__code__
+    if "out" in code.co_varnames[: code.co_argcount + code.co_kwonlyargcount] and "out" not in shown.parameters:
+        out = inspect.Parameter("out", inspect.Parameter.KEYWORD_ONLY, default=None)
+        keywords = bool(parameters) and parameters[-1].kind is inspect.Parameter.VAR_KEYWORD
+        parameters.insert(len(parameters) - keywords, out)
+    return str(inspect.Signature(parameters))
+
+
+def runs_as(record: OpDef) -> str:
+    """What stands behind an operator on a device that has no kernel for it."""
+    if record.family in ("view", "views"):
+        return "a rule on strides"
+    if record.family == "composite":
+        return "a function of other operators"
+    return "a primitive" if record.decomposition is None else "a decomposition"
+
+
+def support(record: OpDef, backend: Backend) -> str:
+    """How an operator runs on a device: the same order in which the dispatcher looks."""
+    if record.family == "composite":
+        return "decomposed"
+    if record.name in backend.kernels:
+        return "native"
+    if record.family in ("view", "views"):
+        return "strides"
+    if record.decomposition is not None:
+        return "decomposed"
+    return "missing" if record.no_fallback or backend.capabilities.host else "fallback"
+
+
+def gradient(record: OpDef) -> str:
+    """What a record declares about its gradient."""
+    if record.vjps == "none":
+        return "none, declared"
+    if isinstance(record.vjps, tuple):
+        return "of " + ", ".join(f"``{record.parameters[position]}``" for position in record.differentiable)
+    return "through its body" if record.decomposition is not None else "none"
+
+
+def backends() -> dict[str, Backend]:
+    """The backends that can be loaded here, by device string."""
+    return {row["name"]: discovery.backend_for(row["name"]) for row in discovery.report() if not row["reason"]}
+
+
+# ---------------------------------------------------------------------------------------------- pages
+def title(text: str, line: str = "=") -> Page:
+    return [text, line * len(text), ""]
+
+
+def indented(text: str) -> Page:
+    return ["   " + line if line else "" for line in text.splitlines()]
+
+
+def entry(record: OpDef, installed: dict[str, Backend]) -> Page:
+    """One operator of a reference page."""
+    first, *more = faces(record)
+    kind = "method" if ".Tensor." in first else "function"
+    also = [f"``{name}``" for name in (*more, *other_names(record))]
+    native = [name for name, backend in installed.items() if record.name in backend.kernels]
+    fields = {
+        "Also": ", ".join(also),
+        "Family": f"{record.family}, {runs_as(record)}",
+        "Gradient": gradient(record),
+        "Kernels": "" if record.family == "composite" else ", ".join(native) or "none",
+    }
+    lines = [f".. py:{kind}:: {first}{signature(record)}", ""]
+    lines += indented(inspect.cleandoc(record.doc))
+    lines += ["", *(f"   :{name}: {value}" for name, value in fields.items() if value), ""]
+    return lines
+
+
+def reference_pages(installed: dict[str, Backend]) -> Iterator[tuple[str, Page]]:
+    """A page for each module that has public operators: its name, its lines."""
+    modules: dict[str, list[OpDef]] = {}
+    for record in OPERATORS.values():
+        if faces(record):
+            modules.setdefault(record.module, []).append(record)
+    for module, records in sorted(modules.items()):
+        short = module.rpartition(".")[2]
+        lines = title(short.strip("_").replace("_", " ").capitalize())
+        for record in sorted(records, key=lambda each: each.name):
+            lines += entry(record, installed)
+        yield short.strip("_"), lines
+
+
+def reference_index(names: Sequence[str]) -> Page:
+    return [
+        *title("Operators"),
+        "Every public operator, by the module that its record stands in; :doc:`support` shows what runs where. These",
+        "pages were written from the records when the documentation was built.",
+        "",
+        ".. toctree::",
+        "   :maxdepth: 1",
+        "",
+        *(f"   operators-{name}" for name in names),
+        "",
+    ]
+
+
+def support_page(installed: dict[str, Backend]) -> Page:
+    """The matrix: one row for each record, one column for each device."""
+    records = sorted((each for each in OPERATORS.values() if each.family != "composite"), key=lambda each: each.name)
+    lines = [*title("Support matrix"), *SUPPORT_TEXT.splitlines(), ""]
+    lines += [".. list-table::", "   :header-rows: 1", ""]
+    lines += _row("device", *WAYS)
+    for name, backend in installed.items():
+        how = [support(record, backend) for record in records]
+        lines += _row(
+            name, *(str(how.count(each)) for each in ("native", "decomposed", "strides", "fallback", "missing"))
+        )
+    lines += ["", ".. list-table::", "   :header-rows: 1", ""]
+    lines += _row("operator", "family", "without a kernel", "gradient", *installed)
+    for record in records:
+        how = [support(record, backend) for backend in installed.values()]
+        lines += _row(f"``{record.name}``", record.family, runs_as(record), gradient(record), *how)
+    return [*lines, ""]
+
+
+SUPPORT_TEXT = """\
+How each operator runs on each device that was there when this page was built. Composites, which are plain functions of
+the operators listed, run wherever those do and are left out.
+
+native
+   The backend has a kernel for it.
+decomposed
+   It runs as its decomposition into other operators.
+strides
+   A view: a rule on shape and strides, which needs no kernel.
+fallback
+   The host computes it, under the policy that ``flambeau.fallback`` sets.
+missing
+   It raises ``NotImplementedError``: a primitive without a kernel that never falls back, or one of the host's own.
+"""
+
+
+def _row(*cells: str) -> Page:
+    first, *rest = cells
+    return [f"   * - {first}", *(f"     - {cell}" for cell in rest)]
+
+
+# ---------------------------------------------------------------------------------------------- Sphinx
+def write_pages(folder: Path) -> None:
+    """Write all pages, touching only those that changed, and remove what no record asks for any more."""
+    installed = backends()
+    pages = {f"operators-{name}": lines for name, lines in reference_pages(installed)}
+    pages["operators"] = reference_index([name.removeprefix("operators-") for name in pages])
+    pages["support"] = support_page(installed)
+    folder.mkdir(exist_ok=True)
+    for name, lines in pages.items():
+        path = folder / f"{name}.rst"
+        text = "\n".join(lines)
+        if not path.exists() or path.read_text(encoding="utf-8") != text:
+            path.write_text(text, encoding="utf-8")
+    for path in folder.glob("*.rst"):
+        if path.stem not in pages:
+            path.unlink()
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Called by Sphinx: write the pages before it looks for its sources."""
+    app.connect("builder-inited", lambda app: write_pages(Path(app.srcdir) / FOLDER))
+    return {"parallel_read_safe": True}
