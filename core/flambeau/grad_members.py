@@ -9,7 +9,7 @@ from typing import Any
 
 from flambeau import walk
 from flambeau.errors import ArgumentTypeError, GraphError
-from flambeau.graph import LAZY, AccumulateGrad, RemovableHandle, edge_of
+from flambeau.graph import LAZY, STATE, AccumulateGrad, RemovableHandle, edge_of
 from flambeau.shapes import describe
 from flambeau.tensor import Tensor, attach
 
@@ -27,6 +27,9 @@ def requires_grad(self: Tensor, value: bool) -> None:
         if not self._kind.differentiable:
             raise GraphError("only Tensors of floating point and complex dtype can require gradients; "
                              f"given: {self._kind.dtype}")
+        if self._inference and not STATE.inference:
+            raise GraphError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed; "
+                             "use a clone()")
         if self._edge is None or self._edge is LAZY:
             if edge_of(self) is None:
                 self._edge = (AccumulateGrad(self), 0)

@@ -182,12 +182,17 @@ class Node:
         for index, version in self.versions:
             cell = saved[index]._counter
             if cell is not None and cell[0] != version:
-                raise modified(saved[index], version, cell[0])
+                raise self._modified(index, version)
         if self.results and STATE.enabled:
             saved = list(saved)
             for index, number in self.results:
                 saved[index] = with_edge(saved[index], (self, number))
         return saved
+
+    def _modified(self, index: int, version: int) -> GraphError:
+        """The error for a saved value that was changed in place; the node's own result is named after the node."""
+        number = dict(self.results).get(index)
+        return modified(self.saved[index], version, None if number is None else (self, number))
 
     def release(self) -> None:
         """Free what was saved; a node that kept no tensor stays usable, as in PyTorch."""
@@ -201,13 +206,15 @@ def with_edge(tensor: Tensor, edge: Edge) -> Tensor:
     return result
 
 
-def modified(tensor: Tensor, expected: int, found: int) -> GraphError:
-    maker = tensor._edge[0].name() if tensor._edge is not None else "a leaf"
+def modified(tensor: Tensor, expected: int, edge: Edge | None = None) -> GraphError:
+    edge = edge or tensor._edge
+    maker = edge[0].name() if edge is not None else "a leaf"
+    found = version_cell(tensor)[0]
     kind = {"float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16", "int64": "Long",
             "int32": "Int", "bool": "Bool"}.get(tensor._kind.dtype.name, tensor._kind.dtype.name)
     return GraphError(
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
-        f"[torch.{kind}Tensor {list(tensor._array.shape)}], which is output {tensor._edge[1] if tensor._edge else 0} "
+        f"[torch.{kind}Tensor {list(tensor._array.shape)}], which is output {edge[1] if edge else 0} "
         f"of {maker}, is at version {found}; expected version {expected} instead. Hint: enable anomaly detection to "
         "find the operation that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True).")
 
@@ -331,7 +338,7 @@ def make_node(record: OpDef, args: Sequence[Any], edges: tuple[Edge | None, ...]
                 value = args[position]
                 if isinstance(value, Tensor):
                     if value._inference:
-                        raise _not_saved()
+                        raise inference_refusal()
                     cell = value._counter
                     versions.append((len(saved), 0 if cell is None else cell[0]))
                 saved.append(value)
@@ -345,7 +352,7 @@ def make_node(record: OpDef, args: Sequence[Any], edges: tuple[Edge | None, ...]
     return node
 
 
-def _not_saved() -> GraphError:
+def inference_refusal() -> GraphError:
     return GraphError("Inference tensors cannot be saved for backward; a tensor that was made under inference_mode() "
                       "is used where a gradient needs it: use its clone(), or make it under no_grad() instead")
 

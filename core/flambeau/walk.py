@@ -19,7 +19,7 @@ from flambeau.discovery import Kind
 from flambeau.errors import ArgumentError, ArgumentTypeError, GraphError
 from flambeau.graph import STATE, Anomaly, Node, edge_of
 from flambeau.shapes import Shape, describe
-from flambeau.tensor import Tensor
+from flambeau.tensor import Tensor, make
 
 
 def fit(grad: Tensor, shape: Shape, kind: Kind, node: Node) -> Tensor:
@@ -99,8 +99,15 @@ class Walk:
                 gradients = _run_post_hooks(node, gradients, grad)
             grad = None
             for edge, gradient in zip(node.edges, gradients, strict=True):
-                if edge is not None and gradient is not None:
-                    give(edge[0], edge[1], gradient, node)
+                if edge is None or gradient is None:
+                    continue
+                target = edge[0]
+                if (target in waiting or target.count > 1 or gradient._kind is not target.kind
+                        or gradient._array.shape != target.shape):
+                    give(target, edge[1], gradient, node)
+                else:  # what `give` does for the first gradient of a node with one output
+                    waiting[target] = gradient
+                    heappush(heap, (target.order, target))
             del gradients  # or a leaf's gradient would look shared
             gradient = None
 
@@ -177,7 +184,8 @@ def _first_gradients(tensors: Sequence[Tensor], gradients: Sequence[Tensor | Non
             if not tensor._kind.dtype.is_floating_point:
                 raise GraphError("grad can be implicitly created only for real scalar outputs but got "
                                  f"{tensor._kind.dtype}")
-            gradient = tensor.new_ones(tensor._array.shape)
+            kind = tensor._kind
+            gradient = make(kind.kernels["full"](tensor._array.shape, 1, kind.dtype, kind.index), kind)
         elif gradient._array.shape != tensor._array.shape:
             raise GraphError(f"Mismatch in shape: grad_output[{index}] has a shape of {gradient.shape} and output"
                              f"[{index}] has a shape of {tensor.shape}.")

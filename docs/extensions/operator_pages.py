@@ -1,7 +1,7 @@
 """A Sphinx extension: the operator reference and the support matrix, written from the table of operators.
 
-Nothing about an operator stands on a page by hand. When a build begins, one page for each module of operators and one
-page with the matrix are written to `docs/_generated`, which is not kept: what the records say, and which kernels the
+Nothing about an operator stands on a page by hand. When a build begins, one page for each module of operators, one
+with the matrix and one with what a new backend owes are written to `docs/_generated`, which is not kept: what the records say, and which kernels the
 backends that are installed here have, is what the pages say.
 """
 
@@ -15,7 +15,7 @@ from typing import Any
 
 from flambeau import discovery
 from flambeau.backend import Backend
-from flambeau.registry import ALIASES, OPERATORS, OpDef
+from flambeau.registry import ALIASES, OPERATORS, OpDef, primitives
 from flambeau.tensor import Tensor
 
 FOLDER = "_generated"
@@ -194,6 +194,34 @@ missing
 """
 
 
+def primitives_page() -> Page:
+    """What a new backend owes: the primitives, as their kernels are called."""
+    names = primitives()
+    lines = [*title("Primitives"), *PRIMITIVES_TEXT.format(count=len(names)).splitlines(), ""]
+    for name in names:
+        record = OPERATORS[name]
+        lines += [f".. py:function:: kernels.{name}({', '.join(kernel_parameters(record))})", "   :no-index:", ""]
+        lines += [*indented(inspect.cleandoc(record.function.__doc__ or "")), ""]
+        if len(record.outputs) > 1:
+            lines += [f"   :Gives: {', '.join(f'``{each}``' for each in record.outputs)}", ""]
+    return lines
+
+
+def kernel_parameters(record: OpDef) -> list[str]:
+    """The parameters of a record's kernel: the canonical ones, and `out` where the family passes it."""
+    names = list(record.parameters)
+    if names[-1:] == ["kind"]:  # a factory or a draw: the kind of the result is passed as two values
+        names[-1:] = ["dtype", "index"]
+    return [*names, "out=None"] if record.family in ("unary", "binary", "pointwise") else names
+
+
+PRIMITIVES_TEXT = """\
+The {count} operators that are not expressed by others: what a backend owes to be complete, though most programs run with
+few of them. They are shown as their kernels are called, with canonical arguments: arrays of the backend where the
+operator takes tensors, plain values elsewhere.
+"""
+
+
 def _row(*cells: str) -> Page:
     first, *rest = cells
     return [f"   * - {first}", *(f"     - {cell}" for cell in rest)]
@@ -206,6 +234,7 @@ def write_pages(folder: Path) -> None:
     pages = {f"operators-{name}": lines for name, lines in reference_pages(installed)}
     pages["operators"] = reference_index([name.removeprefix("operators-") for name in pages])
     pages["support"] = support_page(installed)
+    pages["primitives"] = primitives_page()
     folder.mkdir(exist_ok=True)
     for name, lines in pages.items():
         path = folder / f"{name}.rst"

@@ -1,4 +1,4 @@
-"""A stranger's package: a new backend is one class and one entry point, a new operator one record and a line per kernel.
+"""A stranger's package: a new backend is a class and an entry point, a new operator a record and a line per kernel.
 
 Both are in `tests/plugins/outside`, which is no part of the source tree, and not a line of the library is changed for
 them. Each program below runs in an interpreter of its own in which that package is installed, as far as Python can

@@ -52,7 +52,7 @@ def blocked(function: Callable[..., None]) -> Callable[..., Any]:
 
 # ---------------------------------------------------------------------------------------------- relu, sigmoid, tanh
 def _relu(a: Any, out: Any = None) -> Any:
-    return np.maximum(a, 0) if out is None else np.maximum(a, 0, out=out)
+    return np.maximum(0, a) if out is None else np.maximum(0, a, out=out)
 
 
 _WORDS = {np.dtype(np.float32): np.dtype(np.int32), np.dtype(np.float64): np.dtype(np.int64)}

@@ -78,7 +78,7 @@ class FunctionNode(Node):
         for index, version in self.versions:
             cell = saved[index]._counter
             if cell is not None and cell[0] != version:
-                raise modified(saved[index], version, cell[0])
+                raise modified(saved[index], version)
         for index, number in self.results:
             saved[index] = with_edge(saved[index], (self, number))
         return saved

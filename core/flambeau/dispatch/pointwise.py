@@ -19,7 +19,7 @@ from flambeau.dispatch.run import (
 from flambeau.dtypes import BOOL, COMPLEX, FLOAT, dtype
 from flambeau.errors import FlambeauError, UnsupportedDtypeError, message
 from flambeau.graph import (
-    STATE, WATCHERS, Node, edge_of, next_order, save_results, source_value)
+    STATE, WATCHERS, Node, edge_of, inference_refusal, next_order, save_results, source_value)
 from flambeau.registry import ARGUMENT, RESULT, OpDef
 from flambeau.shapes import broadcast_shapes, describe
 from flambeau.tensor import Edge, Tensor, make, new
@@ -331,6 +331,8 @@ def _record_binary(record: OpDef, input: Any, other: Any, edge: Edge | None, edg
             if kind == ARGUMENT:
                 value = other if position else input
                 if isinstance(value, Tensor):
+                    if value._inference:
+                        raise inference_refusal()
                     cell = value._counter
                     versions.append((len(saved), 0 if cell is None else cell[0]))
                 saved.append(value)
@@ -362,10 +364,57 @@ def bind_pointwise(record: OpDef) -> Callable[..., Tensor]:
     """The callable of a pointwise record with any number of operands."""
     arity = len(record.parameters)
 
+    plans: dict[Any, Any] = record.plans
+
     def call(*args: Any, out: Tensor | None = None, **kwargs: Any) -> Tensor:
         if kwargs or len(args) != arity:
             args = record.complete(args, kwargs)
         if ACTIVE and STACK.modes:
             return modes.through(record, call, args, {"out": out})
-        return general(record, args, out)
+        key = tuple([each._kind if isinstance(each, Tensor) else each.__class__ for each in args])
+        plan = plans.get(key)
+        if plan is None:
+            plan = plans[key] = _plan_several(record, args)
+        if plan is False or out is not None:
+            return general(record, args, out)
+        kernel, array_type, kind, number = plan
+        wanted = False
+        operands = []
+        for each in args:
+            if isinstance(each, Tensor):
+                operands.append(each._array)
+                wanted = wanted or each._edge is not None
+            else:
+                operands.append(number(each))
+        if wanted and STATE.enabled and record.vjps is None:
+            return general(record, args)
+        try:
+            array = kernel(*operands)
+        except (ValueError, TypeError) as error:
+            raise unfit(record, args, error) from None
+        if array.__class__ is not array_type:
+            array = kind.backend.as_array(array)
+        result: Tensor = new(Tensor)
+        result._array = array
+        result._kind = kind
+        if wanted and STATE.enabled and kind.differentiable:
+            attach_node(record, args, (result,))
+        return result
     return call
+
+
+def _plan_several(record: OpDef, operands: Sequence[Any]) -> Any:
+    """`make_plan` for any number of operands: all tensors of one floating kind but those that promotion leaves alone,
+    and numbers that fit it; with the function that makes a number one of the kind's category."""
+    tensors = [each for position, each in enumerate(operands)
+               if isinstance(each, Tensor) and position not in record.uncast]
+    left = [each for position, each in enumerate(operands) if position in record.uncast]
+    if not tensors or not all(isinstance(each, Tensor) for each in left):
+        return False
+    kind = tensors[0]._kind
+    numbers = [each for position, each in enumerate(operands) if not isinstance(each, Tensor)]
+    same = all(each._kind is kind for each in tensors) and all(each._kind.device is kind.device for each in left)
+    if not same or kind.dtype.category < FLOAT or any(each.__class__ not in NUMBERS for each in numbers):
+        return False
+    plan = make_plan(record, [*tensors, *numbers])
+    return plan and (*plan, complex if kind.dtype.is_complex else float)

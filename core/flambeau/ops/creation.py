@@ -13,7 +13,7 @@ from flambeau.dtypes import FLOAT, INTEGER
 from flambeau.errors import ArgumentError, ArgumentTypeError, ArgumentValueError, message
 from flambeau.finfo import finfo
 from flambeau.ops.construct import as_tensor, asarray, attach_new, from_dlpack, from_numpy, frombuffer, tensor
-from flambeau.ops.factory import ACTIVE, as_size, empty_array, factory, factory_kind, finish
+from flambeau.ops.factory import ACTIVE, as_size, empty_array, factory, factory_kind, finish, wanted_strides
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor, make, new
 
@@ -190,10 +190,9 @@ def empty_like(input: Tensor, *, dtype: Any = None, layout: Any = None, device: 
 def _filled_like(value: Any, input: Tensor, dtype: Any, device: Any, memory_format: Any) -> Tensor:
     kind = kind_like(input, dtype, device)
     shape = input._array.shape
-    strides = input._kind.backend.layout(input._array)[0]
-    if memory_format is not None or shapes.is_contiguous(shape, strides):
+    if wanted_strides(shape, input._kind.backend.layout(input._array)[0], memory_format) is None:
         return _full(shape, value, kind)
-    array = empty_array(kind, shape, input)
+    array = empty_array(kind, shape, input, memory_format)
     kind.backend.copy(array, _full((), value, kind)._array)
     return make(array, kind)
 
@@ -379,16 +378,17 @@ def linspace(start: Any, end: Any, steps: int, *, out: Tensor | None = None, dty
     tensor([0.0000, 0.5000, 1.0000])
     """
     first, last = _plain(start), _plain(end)
-    _check_steps(steps, "linspace")
+    steps = _check_steps(steps, "linspace")
     result = _linspace(first, last, steps, _space_kind(first, last, dtype, device, out))
     return finish(result, out, requires_grad, layout, "linspace")
 
 
-def _check_steps(steps: Any, op: str) -> None:
-    if not isinstance(steps, int):
+def _check_steps(steps: Any, op: str) -> int:
+    if not hasattr(steps, "__index__"):
         raise ArgumentTypeError(f"{op}(): argument 'steps' must be int, not {type(steps).__name__}")
     if steps < 0:
         raise ArgumentError(message(op, "number of steps must be non-negative", given=f"steps={steps}"))
+    return int(steps.__index__())
 
 
 @composite(method=False)
@@ -402,7 +402,7 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Tenso
     tensor([  1.,  10., 100.])
     """
     first, last = _plain(start), _plain(end)
-    _check_steps(steps, "logspace")
+    steps = _check_steps(steps, "logspace")
     kind = _space_kind(first, last, dtype, device, out)
     wide = kind.to(dtypes.complex128 if kind.dtype.is_complex else dtypes.float64) \
         if dtypes.float64 in kind.backend.capabilities.storage_dtypes else kind

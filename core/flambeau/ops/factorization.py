@@ -12,6 +12,7 @@ from typing import Any
 from flambeau import dispatch, dtypes
 from flambeau.errors import ArgumentError, DtypeError, ShapeError
 from flambeau.ops import _faces
+from flambeau.ops.complex_numbers import complex
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
 
@@ -136,10 +137,12 @@ def _inverse_adjoint(A: Tensor) -> Tensor:
     return _linalg_inv(_adjoint(A))
 
 
-def _slogdet_gradient(g: Any, A: Tensor) -> Any:
-    if A._kind.dtype.is_complex:
-        raise ArgumentError("linalg.slogdet: the derivative for complex matrices is not implemented; use linalg.det")
-    return None if g[1] is None else g[1].unsqueeze(-1).unsqueeze(-1) * _inverse_adjoint(A)
+def _slogdet_gradient(g: Any, A: Tensor, sign: Tensor) -> Any:
+    factor = g[1]
+    if A._kind.dtype.is_complex and g[0] is not None:   # the sign turns with the imaginary part of the trace
+        turn = (_conj(g[0]) * sign).imag
+        factor = complex(turn * 0 if factor is None else factor, -turn)
+    return None if factor is None else factor.unsqueeze(-1).unsqueeze(-1) * _inverse_adjoint(A)
 
 
 @dispatch.primitive(namespace="linalg", method=False, outputs=("sign", "logabsdet"), samples=_samples, vjp={
@@ -200,6 +203,8 @@ def logdet(input: Tensor) -> Tensor:
     tensor(0.)
     """
     sign, logarithm = slogdet(input)
+    if sign._kind.dtype.is_complex:
+        return sign.log() + logarithm
     return logarithm.masked_fill(sign < 0, float("nan"))
 
 
@@ -248,7 +253,45 @@ def cholesky(input: Tensor, upper: bool = False) -> Tensor:
     return linalg_cholesky(input, upper=upper)
 
 
-@dispatch.primitive(namespace="linalg", method=False, outputs=("Q", "R"), vjp=None)
+def _upper_solved(x: Tensor, R: Tensor) -> Tensor:
+    """x @ R^-H for an upper triangular R."""
+    return _adjoint(_linalg_solve(R, _adjoint(x)))
+
+
+def _qr_gradient(g: Any, Q: Tensor, R: Tensor, mode: str) -> Tensor:
+    """For square R; a wide matrix is [A1 A2] with A1 = Q X and A2 = Q Y, where Y follows from Q."""
+    rows, columns = Q._array.shape[-2], R._array.shape[-1]
+    if mode == "r" or (mode == "complete" and rows > columns):
+        raise ArgumentError(f"linalg.qr: the derivative of qr is not implemented for mode='{mode}' of a "
+                            f"{rows}x{columns} matrix; use mode='reduced'")
+    k = R._array.shape[-2]
+    if columns == k:
+        return _square_qr_gradient(g[0], g[1], Q, R)
+    X, Y = R.narrow(-1, 0, k), R.narrow(-1, k, columns - k)
+    gQ, gX = g[0], None
+    rest = Y.new_zeros((*Q._array.shape[:-1], columns - k))
+    if g[1] is not None:
+        gX, gY = g[1].narrow(-1, 0, k), g[1].narrow(-1, k, columns - k)
+        moved = Q.matmul(Y).matmul(_adjoint(gY))
+        gQ = moved if gQ is None else gQ + moved
+        rest = Q.matmul(gY)
+    from flambeau.ops.joining import cat
+    return cat([_square_qr_gradient(gQ, gX, Q, X), rest], -1)
+
+
+def _square_qr_gradient(gQ: Any, gR: Any, Q: Tensor, R: Tensor) -> Tensor:
+    inner = R.new_zeros(R._array.shape)
+    if gR is not None:
+        inner = inner + gR.matmul(_adjoint(R))
+    if gQ is not None:
+        inner = inner - _adjoint(Q).matmul(gQ)
+    lower = _adjoint(inner.triu())
+    mirrored = inner.triu() + lower - inner.diagonal(0, -2, -1).real.to(inner._kind.dtype).diag_embed()
+    result = Q.matmul(mirrored)
+    return _upper_solved(result if gQ is None else gQ + result, R)
+
+
+@dispatch.primitive(namespace="linalg", method=False, outputs=("Q", "R"), vjp={"A": _qr_gradient})
 def _linalg_qr(A: Tensor, mode: str) -> Shape:
     """Orthonormal Q and triangular R with A = Q @ R."""
     return A.shape
@@ -256,7 +299,7 @@ def _linalg_qr(A: Tensor, mode: str) -> Shape:
 
 @dispatch.front(_linalg_qr, out=True)
 def linalg_qr(A: Tensor, mode: str = "reduced") -> Any:
-    """Q with orthonormal columns and upper triangular R with A = Q @ R, as a named tuple; not differentiable yet.
+    """Q with orthonormal columns and upper triangular R with A = Q @ R, as a named tuple.
 
     `mode` is "reduced", "complete" or "r" (Q is then empty).
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.qr.html
@@ -274,10 +317,40 @@ def linalg_qr(A: Tensor, mode: str = "reduced") -> Any:
 
 
 def _svd_gradient(g: Any, U: Tensor, S: Tensor, Vh: Tensor) -> Tensor:
-    if g[0] is not None or g[2] is not None:
-        raise ArgumentError("linalg.svd: the derivative through U and Vh is not implemented; that through S is")
     k = S._array.shape[-1]
-    return U.narrow(-1, 0, k).matmul(g[1].unsqueeze(-1) * Vh.narrow(-2, 0, k))
+    U, Vh = U.narrow(-1, 0, k), Vh.narrow(-2, 0, k)
+    if g[0] is None and g[2] is None:
+        return U.matmul(g[1].unsqueeze(-1) * Vh)
+    gU, gVh = None if g[0] is None else g[0].narrow(-1, 0, k), None if g[2] is None else g[2].narrow(-2, 0, k)
+    return _svd_vectors_gradient(gU, g[1], gVh, U, S, Vh)
+
+
+def _skew(x: Tensor) -> Tensor:
+    return x - _adjoint(x)
+
+
+def _svd_vectors_gradient(gU: Any, gS: Any, gVh: Any, U: Tensor, S: Tensor, Vh: Tensor) -> Tensor:
+    row, column = S.unsqueeze(-2), S.unsqueeze(-1)
+    gaps = (row - column) * (row + column)
+    gaps = gaps.masked_fill(_identity_like(gaps) != 0, 1)
+    inner: Any = 0
+    if gU is not None:
+        turn_u = _skew(_adjoint(U).matmul(gU))
+        inner = inner + turn_u / gaps * row
+    if gVh is not None:
+        inner = inner + column * (_skew(Vh.matmul(_adjoint(gVh))) / gaps)
+    if gS is not None:
+        inner = inner + gS.diag_embed()
+    if gU is not None and U._kind.dtype.is_complex:
+        inner = inner + (turn_u.diagonal(0, -2, -1) / (2 * S)).diag_embed()
+    result = U.matmul(inner.to(U._kind.dtype)).matmul(Vh)
+    if gU is not None and U._array.shape[-2] > S._array.shape[-1]:     # what leaves the space of U
+        scaled = gU / row
+        result = result + (scaled - U.matmul(_adjoint(U).matmul(scaled))).matmul(Vh)
+    if gVh is not None and Vh._array.shape[-1] > S._array.shape[-1]:
+        scaled = gVh / column
+        result = result + U.matmul(scaled - scaled.matmul(_adjoint(Vh)).matmul(Vh))
+    return result
 
 
 @dispatch.primitive(namespace="linalg", method=False, outputs=("U", "S", "Vh"), vjp={"A": _svd_gradient})
@@ -288,7 +361,9 @@ def _linalg_svd(A: Tensor, full_matrices: bool) -> Shape:
 
 @dispatch.front(_linalg_svd, out=True)
 def linalg_svd(A: Tensor, full_matrices: bool = True, *, driver: Any = None) -> Any:
-    """The singular value decomposition A = U @ diag(S) @ Vh, as a named tuple; differentiable through S.
+    """The singular value decomposition A = U @ diag(S) @ Vh, as a named tuple.
+
+    Gradients through U and Vh are finite only where the singular values differ from each other and from 0.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.svd.html
 
@@ -321,7 +396,7 @@ def _eigh_gradient(g: Any, eigenvalues: Tensor, eigenvectors: Tensor) -> Tensor:
         rotation = _adjoint(eigenvectors).matmul(g[1]) / gaps.masked_fill(mask, 1)
         rotation = rotation.masked_fill(mask, 0)
         inner = rotation if inner is None else inner + rotation
-    return eigenvectors.matmul(inner).matmul(_adjoint(eigenvectors))
+    return eigenvectors.matmul(inner.to(eigenvectors._kind.dtype)).matmul(_adjoint(eigenvectors))
 
 
 @dispatch.primitive(namespace="linalg", method=False, outputs=("eigenvalues", "eigenvectors"), vjp={
@@ -415,23 +490,49 @@ def _threshold(A: Tensor, values: Tensor, atol: Any, rtol: Any) -> Tensor:
     return relative if atol is None else relative.clamp(min=float(atol))
 
 
-@dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_pinv")
+def _pinv_gradient(g: Tensor, A: Tensor, result: Tensor) -> Tensor:
+    """At constant rank, for the pseudo-inverse P: what scales it, and what turns the column and the row space."""
+    adjoint, gh = _adjoint(result), _adjoint(g)
+    columns = gh.matmul(result).matmul(adjoint)
+    rows = adjoint.matmul(result).matmul(gh)
+    return (columns - A.matmul(result.matmul(columns)) + rows - rows.matmul(result).matmul(A)
+            - adjoint.matmul(g).matmul(adjoint))
+
+
+@dispatch.operator(namespace="linalg", method=False, grad_name="LinalgPinvBackward0", vjp={"A": _pinv_gradient})
+def _linalg_pinv(A: Tensor, hermitian: bool, atol: Any, rtol: Any) -> Tensor:
+    """The pseudo-inverses of matrices."""
+    if hermitian:
+        values, vectors = _linalg_eigh(A, "L")
+        size = values.abs()
+        small = size <= _threshold(A, size, atol, rtol)
+        inverse = values.masked_fill(small, 1).reciprocal().masked_fill(small, 0)
+        return (vectors * inverse.unsqueeze(-2)).matmul(_adjoint(vectors))
+    u, s, vh = _linalg_svd(A, False)
+    small = s <= _threshold(A, s, atol, rtol)
+    inverse = s.masked_fill(small, 1).reciprocal().masked_fill(small, 0)
+    return (_adjoint(vh) * inverse.unsqueeze(-2)).matmul(_adjoint(u))
+
+
+@dispatch.front(_linalg_pinv, out=True)
 def pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = None,
          rtol: Any = None) -> Tensor:
-    """The Moore-Penrose pseudo-inverse, from the singular values above the tolerance; not differentiable yet.
+    """The Moore-Penrose pseudo-inverse, from the singular values above the tolerance.
 
+    With `hermitian` the lower triangle is read, and the eigenvalues are used. The rank must not change for the
+    gradient to be right.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.pinv.html
 
     >>> import flambeau as torch
     >>> torch.linalg.pinv(torch.tensor([[2.], [0.]]))
     tensor([[0.5000, 0.0000]])
     """
-    u, s, vh = _linalg_svd(_check("linalg.pinv", A, False), False)
-    if not s._array.shape[-1]:
+    _check("linalg.pinv", A, hermitian)
+    if 0 in A._array.shape[-2:]:
         return A.transpose(-2, -1).clone()
-    small = s <= _threshold(A, s.detach(), atol, rtol if rtol is not None else rcond)
-    inverse = s.masked_fill(small, 1).reciprocal().masked_fill(small, 0)
-    return (_adjoint(vh) * inverse.unsqueeze(-2)).matmul(_adjoint(u))
+    if isinstance(rcond, bool):   # the second argument was once `hermitian`
+        rcond, hermitian = None, rcond
+    return _linalg_pinv(A, hermitian, atol, rtol if rtol is not None else rcond)
 
 
 @dispatch.composite(out=True)

@@ -71,7 +71,8 @@ def _scatter(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Shape:
 
 
 @operator(vjp={"input": lambda g, dim, index: _scatter_value(g, dim, index, 0)}, dtype_rule="any", method=False,
-          grad_name="ScatterBackward1")
+          grad_name="ScatterBackward1",
+          shape_rule=lambda input, dim, index, value: _scatter_rule("scatter", input, dim, index))
 def _scatter_value(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """A copy with the elements at the positions along a dimension replaced by a number."""
     return _scatter(input, dim, index, creation._full(index._array.shape, value, input._kind))

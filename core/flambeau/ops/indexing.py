@@ -199,10 +199,13 @@ def _fill_view(view: Tensor, value: Tensor) -> None:
     shape = view._array.shape
     value = _trimmed(value, len(shape))
     if not shapes.is_expandable(value._array.shape, shape):
-        raise ShapeError(f"shape mismatch: value tensor of shape {list(value._array.shape)} cannot be "
-                         "broadcast to "
-                         f"indexing result of shape {list(shape)}")
+        raise _unfit_value(value, shape)
     view.copy_(value)
+
+
+def _unfit_value(value: Tensor, shape: Shape) -> ShapeError:
+    return ShapeError(f"shape mismatch: value tensor of shape {list(value._array.shape)} cannot be broadcast to "
+                      f"indexing result of shape {list(shape)}")
 
 
 def _trimmed(value: Tensor, ndim: int | None) -> Tensor:
@@ -453,6 +456,9 @@ def _kept_backward(g: Tensor, indices: Any, accumulate: bool) -> Tensor:
 def _index_put(input: Tensor, indices: list[Tensor], values: Tensor, accumulate: bool) -> Shape:
     """A copy with `values` written to, or added at, the places that `index` would read."""
     _check_indices(input, indices)
+    target = index_shape(input._array.shape, indices)
+    if not shapes.is_expandable(values._array.shape, target):
+        raise _unfit_value(values, target)
     return input._array.shape
 
 

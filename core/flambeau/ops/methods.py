@@ -24,5 +24,6 @@ def _attach(name: str, record: OpDef) -> None:
         present = getattr(TensorMethods, name, None)
         if present is None or present is record.call:  # nothing there, or the core that now gets its front
             setattr(TensorMethods, name, record.public)
-    if record.inplace_call is not None and record.namespace != "nn.functional" and not hasattr(TensorMethods, name + "_"):
+    is_member = record.method or hasattr(TensorMethods, name)
+    if record.inplace_call is not None and is_member and not hasattr(TensorMethods, name + "_"):
         setattr(TensorMethods, name + "_", record.inplace_call)

@@ -12,7 +12,7 @@ from typing import Any
 from flambeau.dispatch.inplace import bind_inplace
 from flambeau.dispatch.pointwise import bind_binary, general
 from flambeau.errors import ArgumentTypeError
-from flambeau.ops import bitwise, comparison, elementwise
+from flambeau.ops import bitwise, comparison, construct, elementwise
 from flambeau.registry import OpDef
 from flambeau.tensor import Tensor, attach
 
@@ -31,9 +31,17 @@ def _or_not_implemented(record: OpDef, operands: tuple[Any, ...], out: Tensor | 
     return NotImplemented
 
 
+def _or_array(record: OpDef, operands: tuple[Any, ...], out: Tensor | None = None) -> Any:
+    """The long way of `==`, which compares with a host array too: NumPy's own `==` would hand it back to us."""
+    input, other = operands
+    if isinstance(input, Tensor) and hasattr(other, "__array__") and getattr(other, "shape", ()):
+        return general(record, (input, construct.as_tensor(other, device=input.device)), out)
+    return _or_not_implemented(record, operands, out)
+
+
 def _install(core: Any, name: str) -> None:
     """Make a binary record's call a Python operator."""
-    attach(bind_binary(core.op, _or_not_implemented), name)
+    attach(bind_binary(core.op, _or_array if name == "__eq__" else _or_not_implemented), name)
 
 
 for _core, _name in (

@@ -52,7 +52,8 @@ def _arguments(op: str, ndim: int, input: Tensor, kernel: Any, stride: Any, padd
 
 # ---------------------------------------------------------------------------------------------- maxima
 @operator(namespace="internal", outputs=("values", "indices"), vjp={
-    "input": lambda gs, indices, input_shape: pool_scatter(gs[0], indices, input_shape[2:])},
+    "input": lambda gs, indices, input_shape, kernel, stride: pool_scatter(
+        gs[0], indices, input_shape[2:], all(jump >= width for jump, width in zip(stride, kernel, strict=True)))},
     grad_name=lambda node: f"MaxPool{len(node.shape[0]) - 2}DWithIndicesBackward0")
 def max_pool(input: Tensor, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape,
              out: Shape) -> tuple[Tensor, Tensor]:
@@ -91,8 +92,8 @@ def _int64_arange(count: int, like: Tensor) -> Tensor:
 
 
 @operator(namespace="internal", vjp={"g": lambda h, indices: pool_gather(h, indices)})
-def pool_scatter(g: Tensor, indices: Tensor, spatial: Shape) -> Tensor:
-    """Add each element of `g` at its position in a plane of zeros."""
+def pool_scatter(g: Tensor, indices: Tensor, spatial: Shape, distinct: bool = False) -> Tensor:
+    """Add each element of `g` at its position in a plane of zeros; `distinct` promises that no two positions meet."""
     flat = g.new_zeros((*g.shape[:2], math.prod(spatial)))
     flat = flat.scatter_add(2, indices.flatten(2), g.flatten(2))
     return flat.reshape(*g.shape[:2], *spatial)
@@ -263,6 +264,9 @@ def _adaptive_avg_pool(op: str, ndim: int, input: Tensor, output_size: Any) -> T
     if input.ndim not in (ndim + 1, ndim + 2):
         raise ShapeError(message(op, f"Expected {ndim + 1}D or {ndim + 2}D tensor",
                                  given=f"input of size {list(input.shape)}"))
+    if input._kind.emulated:   # one rounding, of the result
+        wide = _adaptive_avg_pool(op, ndim, input.to(input._kind.compute.dtype), output_size)
+        return wide.to(input._kind.dtype)
     spatial = tuple(input.shape[-ndim:])
     given = (output_size,) * ndim if isinstance(output_size, int) else tuple(output_size)
     if len(given) != ndim:

@@ -14,6 +14,7 @@ from flambeau.ops.indexing import narrow, select, slice_dim
 from flambeau.ops.joining import cat
 from flambeau.ops.search import searchsorted
 from flambeau.ops.views import _diagonal, diagonal
+from flambeau.layouts import contiguous_format
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
 
@@ -101,7 +102,7 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
         if repeats < 0:
             raise ArgumentError(f"repeat_interleave: repeats has to be non-negative; given: {repeats}")
         wide = input.unsqueeze(dim + 1).expand((*shape[:dim + 1], repeats, *shape[dim + 1:]))
-        return wide.clone().flatten(dim, dim + 1)
+        return wide.clone(memory_format=contiguous_format).flatten(dim, dim + 1)
     counts = repeats if isinstance(repeats, Tensor) else as_counts(repeats, input)
     if counts.dim() > 1:
         raise ArgumentError("repeat_interleave: repeats must be 0-dim or 1-dim tensor; "

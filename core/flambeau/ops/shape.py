@@ -16,6 +16,7 @@ from flambeau.dispatch import view as view_rule
 from flambeau.dtypes import dtype
 from flambeau.errors import ArgumentError, ArgumentTypeError, ShapeError, message
 from flambeau.graph import Node
+from flambeau.layouts import contiguous_format, preserve_format
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor, attach, make
 

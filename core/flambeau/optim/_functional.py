@@ -64,7 +64,7 @@ def adam_update_(
         param.addcdiv_(exp_avg, denominator, value=-size)
 
 
-@operator(method=False, dtype_rule="any", no_fallback=True)
+@operator(namespace="internal", method=False, dtype_rule="any", no_fallback=True)
 def adam_step_(
     params: Sequence[Tensor],
     grads: Sequence[Tensor],
@@ -111,7 +111,7 @@ def sgd_update_(
     param.add_(grad, alpha=-lr)
 
 
-@operator(method=False, dtype_rule="any", no_fallback=True)
+@operator(namespace="internal", method=False, dtype_rule="any", no_fallback=True)
 def sgd_step_(
     params: Sequence[Tensor],
     grads: Sequence[Tensor],
@@ -132,7 +132,7 @@ def sgd_step_(
     return ()
 
 
-@operator(method=False, dtype_rule="any", no_fallback=True)
+@operator(namespace="internal", method=False, dtype_rule="any", no_fallback=True)
 def count_up_(steps: Sequence[Tensor]) -> tuple[()]:
     """Raise every step counter by one."""
     for step in steps:

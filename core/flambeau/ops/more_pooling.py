@@ -1,0 +1,284 @@
+"""Pooling to a wanted size, its inverse, and windows laid out as columns and put back."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from flambeau import dtypes, shapes
+from flambeau.dispatch import composite, operator
+from flambeau.errors import ArgumentError, ArgumentValueError, ShapeError, message
+from flambeau.ops import construct
+from flambeau.ops.conv import convolution_input_grad
+from flambeau.ops.joining import stack
+from flambeau.ops.pooling import pool_gather, pool_scatter
+from flambeau.shapes import Shape
+from flambeau.tensor import Tensor
+
+
+# ---------------------------------------------------------------------------------------------- adaptive maxima
+def _bins(size: int, count: int) -> list[tuple[int, int]]:
+    """Where each of `count` bins of nearly equal size begins and ends."""
+    return [(index * size // count, -(-(index + 1) * size // count)) for index in range(count)]
+
+
+def _adaptive_name(node: Any) -> str:
+    return f"AdaptiveMaxPool{len(node.shape[0]) - 2}DBackward0"
+
+
+@operator(method=False, outputs=("values", "indices"), grad_name=_adaptive_name, vjp={
+    "input": lambda gs, indices, input_shape: pool_scatter(gs[0], indices, input_shape[2:])})
+def adaptive_max_pool(input: Tensor, out: Shape) -> tuple[Tensor, Tensor]:
+    """(largest value per bin, its position in the flattened spatial dimensions)."""
+    spatial = input.shape[2:]
+    places = construct.tensor(list(range(math.prod(spatial))), dtype=dtypes.int64, device=input.device)
+    places = places.reshape(spatial)
+    values, indices = [], []
+    for number in range(math.prod(out)):
+        at: list[Any] = []
+        rest = number
+        for size, count in reversed(list(zip(spatial, out, strict=True))):
+            rest, index = divmod(rest, count)
+            at.insert(0, slice(*_bins(size, count)[index]))
+        best, which = input[(..., *at)].flatten(2).max(2)
+        values.append(best)
+        indices.append(places[tuple(at)].reshape(-1)[which])
+    shape = (*input.shape[:2], *out)
+    if not values:
+        return input.new_zeros(shape), input.new_zeros(shape, dtype=dtypes.int64)
+    return stack(values, 2).reshape(shape), stack(indices, 2).reshape(shape)
+
+
+def _adaptive_max_pool(op: str, ndim: int, input: Tensor, output_size: Any, return_indices: bool) -> Any:
+    if input.ndim not in (ndim + 1, ndim + 2):
+        raise ShapeError(message(op, f"Expected {ndim + 1}D or {ndim + 2}D tensor",
+                                 given=f"input of size {list(input.shape)}"))
+    spatial = tuple(input.shape[-ndim:])
+    given = (output_size,) * ndim if isinstance(output_size, int) else tuple(output_size)
+    if len(given) != ndim:
+        raise ArgumentError(f"{op}: internal error: output_size.size() must be {ndim}; given: {list(given)}")
+    if 0 in input.shape[-ndim - 1:]:
+        raise ShapeError(f"{op}: Expected input to have non-zero size for non-batch dimensions, but input has sizes "
+                         f"{list(input.shape)}")
+    wanted = tuple([size if each is None else each for size, each in zip(spatial, given, strict=True)])
+    if min(wanted) < 0:
+        raise ArgumentError(f"{op}: elements of output_size must be greater than or equal to 0; given: {list(given)}")
+    batch = input.unsqueeze(0) if input.ndim == ndim + 1 else input
+    values, indices = adaptive_max_pool(batch, wanted)
+    if batch is not input:
+        values, indices = values.squeeze(0), indices.squeeze(0)
+    return (values, indices) if return_indices else values
+
+
+@composite(namespace="nn.functional", method=False)
+def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """The largest element of each of `output_size` bins of (N, C, L) or (C, L).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.adaptive_max_pool1d.html
+    """
+    return _adaptive_max_pool("adaptive_max_pool1d", 1, input, output_size, return_indices)
+
+
+@composite(namespace="nn.functional", method=False)
+def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """The largest element of each bin of (N, C, H, W) or (C, H, W); None keeps a size.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.adaptive_max_pool2d.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.adaptive_max_pool2d(torch.arange(12.).reshape(1, 3, 4), (1, 2))
+    tensor([[[ 9., 11.]]])
+    """
+    return _adaptive_max_pool("adaptive_max_pool2d", 2, input, output_size, return_indices)
+
+
+@composite(namespace="nn.functional", method=False)
+def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """The largest element of each bin of (N, C, D, H, W) or (C, D, H, W).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.adaptive_max_pool3d.html
+    """
+    return _adaptive_max_pool("adaptive_max_pool3d", 3, input, output_size, return_indices)
+
+
+# ---------------------------------------------------------------------------------------------- the inverse of max_pool
+@operator(method=False, grad_name=lambda node: f"MaxUnpool{len(node.shape) - 2}DBackward0", vjp={
+    "input": lambda g, indices: pool_gather(g, indices)})
+def max_unpool(input: Tensor, indices: Tensor, spatial: Shape) -> Tensor:
+    """Zeros with each element at its position in the flattened spatial dimensions; the last of several stays."""
+    flat = input.new_zeros((*input.shape[:2], math.prod(spatial)))
+    return flat.scatter(2, indices.flatten(2), input.flatten(2)).reshape(*input.shape[:2], *spatial)
+
+
+def _unpooled_size(op: str, input: Tensor, ndim: int, kernel: Shape, stride: Shape, padding: Shape,
+                   output_size: Any) -> Shape:
+    default = [(size - 1) * jump - 2 * border + width for size, jump, border, width
+               in zip(input.shape[-ndim:], stride, padding, kernel, strict=True)]
+    if output_size is None:
+        return tuple(default)
+    wanted = tuple(output_size)[-ndim:]
+    if len(output_size) not in (ndim, ndim + 2):
+        raise ArgumentValueError(f"output_size should be a sequence containing {ndim} or {ndim + 2} elements, but it "
+                                 f"has a length of '{len(output_size)}'")
+    for have, size, jump in zip(wanted, default, stride, strict=True):
+        if not size - jump < have < size + jump:
+            raise ArgumentValueError(f'invalid output_size "{wanted}" (dim must be between {size - jump} and '
+                                     f"{size + jump}); {op}")
+    return wanted
+
+
+def _max_unpool(op: str, ndim: int, input: Tensor, indices: Tensor, kernel_size: Any, stride: Any, padding: Any,
+                output_size: Any) -> Tensor:
+    kernel = shapes.pair(kernel_size, ndim, "kernel_size", op)
+    strides = kernel if stride is None or stride == [] else shapes.pair(stride, ndim, "stride", op)
+    borders = shapes.pair(padding, ndim, "padding", op)
+    if indices._kind.dtype is not dtypes.int64:
+        raise ArgumentError(f"{op}: elements in indices should be type int64; given: {indices.dtype}")
+    if input.ndim not in (ndim + 1, ndim + 2):
+        raise ShapeError(message(op, f"Input to {op} should be a {ndim + 1}d or {ndim + 2}d Tensor",
+                                 given=f"a tensor with {input.ndim} dimensions"))
+    if indices._array.shape != input._array.shape:
+        raise ShapeError(f"{op}: Expected shape of indices to be the same as that of the input tensor "
+                         f"({list(input.shape)}) but got indices of shape {list(indices.shape)}")
+    if min(strides) <= 0:
+        raise ArgumentError(f"{op}: strides should be greater than zero, but got stride: {strides}")
+    spatial = _unpooled_size(op, input, ndim, kernel, strides, borders, output_size)
+    if indices.numel():
+        low, high = int(indices.min().item()), int(indices.max().item())
+        if low < 0 or high >= math.prod(spatial):
+            raise ArgumentError(f"{op}: Found an invalid max index: {high if low >= 0 else low} (output volumes are "
+                                f"of size {' x '.join(map(str, spatial))})")
+    if input.ndim == ndim + 1:
+        return max_unpool(input.unsqueeze(0), indices.unsqueeze(0), spatial).squeeze(0)
+    return max_unpool(input, indices, spatial)
+
+
+@composite(namespace="nn.functional", method=False)
+def max_unpool1d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
+                 output_size: Any = None) -> Tensor:
+    """What `max_pool1d` came from, with zeros where it kept nothing.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.max_unpool1d.html
+    """
+    return _max_unpool("max_unpool1d", 1, input, indices, kernel_size, stride, padding, output_size)
+
+
+@composite(namespace="nn.functional", method=False)
+def max_unpool2d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
+                 output_size: Any = None) -> Tensor:
+    """What `max_pool2d` came from, with zeros where it kept nothing.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.max_unpool2d.html
+    """
+    return _max_unpool("max_unpool2d", 2, input, indices, kernel_size, stride, padding, output_size)
+
+
+@composite(namespace="nn.functional", method=False)
+def max_unpool3d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
+                 output_size: Any = None) -> Tensor:
+    """What `max_pool3d` came from, with zeros where it kept nothing.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.max_unpool3d.html
+    """
+    return _max_unpool("max_unpool3d", 3, input, indices, kernel_size, stride, padding, output_size)
+
+
+# ---------------------------------------------------------------------------------------------- windows as columns
+def _windows(size: Shape, kernel: Shape, dilation: Shape, padding: Shape, stride: Shape) -> Shape:
+    return tuple([(each + 2 * border - step * (width - 1) - 1) // jump + 1 for each, width, step, border, jump
+                  in zip(size, kernel, dilation, padding, stride, strict=True)])
+
+
+@operator(method=False, grad_name="Im2ColBackward0", vjp={
+    "input": lambda g, input_shape, kernel, dilation, padding, stride: col2im(
+        g, input_shape[2:], kernel, dilation, padding, stride)})
+def im2col(input: Tensor, kernel: Shape, dilation: Shape, padding: Shape, stride: Shape) -> Tensor:
+    """All windows of (N, C, H, W) as columns: (N, C * window, positions)."""
+    out = _windows(tuple(input.shape[2:]), kernel, dilation, padding, stride)
+    bordered = input.new_zeros((*input.shape[:2], *(size + 2 * each for size, each
+                                                    in zip(input.shape[2:], padding, strict=True))))
+    bordered[(..., *(slice(each, each + size) for size, each in zip(input.shape[2:], padding, strict=True)))] = input
+    steps = bordered.stride()
+    strides = (*steps[:2], *(each * step for each, step in zip(steps[2:], dilation, strict=True)),
+               *(each * jump for each, jump in zip(steps[2:], stride, strict=True)))
+    view = bordered.as_strided((*input.shape[:2], *kernel, *out), strides)
+    return view.reshape(input.shape[0], input.shape[1] * math.prod(kernel), math.prod(out))
+
+
+@operator(method=False, grad_name="Col2ImBackward0", vjp={
+    "input": lambda g, kernel, dilation, padding, stride: im2col(g, kernel, dilation, padding, stride)})
+def col2im(input: Tensor, spatial: Shape, kernel: Shape, dilation: Shape, padding: Shape, stride: Shape) -> Tensor:
+    """The sum of columns at the places of their windows: a transposed convolution with one-hot weights."""
+    width = math.prod(kernel)
+    samples, channels = input.shape[0], input.shape[1] // width
+    weight = construct.tensor([[float(at == each) for at in range(width)] for each in range(width)],
+                              dtype=dtypes.float32, device=input.device).to(input._kind.dtype)
+    out = _windows(spatial, kernel, dilation, padding, stride)
+    columns = input.reshape(samples * channels, width, *out)
+    result = convolution_input_grad(columns, weight.reshape(width, 1, *kernel), spatial, stride, padding, dilation, 1)
+    return result.reshape(samples, channels, *spatial)
+
+
+def _window_arguments(op: str, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> tuple[Shape, ...]:
+    pairs = tuple([shapes.pair(each, 2, name, op) for each, name in (
+        (kernel_size, "kernel_size"), (dilation, "dilation"), (padding, "padding"), (stride, "stride"))])
+    for each, name in zip((pairs[0], pairs[1], pairs[3]), ("kernel size", "dilation", "stride"), strict=True):
+        if min(each) <= 0:
+            raise ArgumentError(f"{op}: {name} should be greater than zero, but got {each}")
+    if min(pairs[2]) < 0:
+        raise ArgumentError(f"{op}: padding should be non-negative, but got {pairs[2]}")
+    return pairs
+
+
+@composite(namespace="nn.functional", method=False)
+def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
+    """All windows of (N, C, H, W) or (C, H, W) as columns: (N, C * window size, number of windows).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.unfold.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.unfold(torch.arange(9.).reshape(1, 1, 3, 3), 2).shape
+    torch.Size([1, 4, 4])
+    """
+    pairs = _window_arguments("unfold", kernel_size, dilation, padding, stride)
+    if input.ndim not in (3, 4) or 0 in input.shape[-3:]:
+        raise ShapeError("unfold: Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero "
+                         f"dimensions for input, but got: {list(input.shape)}")
+    if min(_windows(tuple(input.shape[-2:]), *pairs)) < 1:
+        raise ShapeError(f"unfold: the windows (kernel_size={pairs[0]}, dilation={pairs[1]}) are larger than the "
+                         f"padded input; given: {list(input.shape)}")
+    return im2col(input.unsqueeze(0), *pairs).squeeze(0) if input.ndim == 3 else im2col(input, *pairs)
+
+
+@composite(namespace="nn.functional", method=False)
+def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
+         stride: Any = 1) -> Tensor:
+    """Columns (N, C * window size, number of windows) added up at their places in (N, C, *output_size).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.fold.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.fold(torch.ones(1, 4, 4), (3, 3), 2)
+    tensor([[[[1., 2., 1.],
+              [2., 4., 2.],
+              [1., 2., 1.]]]])
+    """
+    pairs = _window_arguments("fold", kernel_size, dilation, padding, stride)
+    spatial = shapes.pair(output_size, 2, "output_size", "fold")
+    if input.ndim not in (2, 3) or 0 in input.shape[-2:]:
+        raise ShapeError("fold: Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and "
+                         f"non-zero dimensions, but got: {list(input.shape)}")
+    width, count = math.prod(pairs[0]), math.prod(_windows(spatial, *pairs))
+    if input.shape[-2] % width:
+        raise ShapeError("fold: Expected size of input's dimension 1 to be divisible by the product of kernel_size, "
+                         f"but got {input.shape[-2]} and kernel_size={pairs[0]}")
+    if input.shape[-1] != count or min(_windows(spatial, *pairs)) < 1:
+        raise ShapeError(f"fold: Given output_size={spatial}, kernel_size={pairs[0]}, expected size of input's "
+                         f"dimension 2 to match the calculated number of sliding blocks {count}, but got "
+                         f"{input.shape[-1]}")
+    single = input.ndim == 2
+    result: Tensor = col2im(input.unsqueeze(0) if single else input, spatial, *pairs)
+    return result.squeeze(0) if single else result
+
+
+__all__ = ["adaptive_max_pool1d"]
