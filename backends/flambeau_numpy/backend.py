@@ -22,6 +22,16 @@ TO_NUMPY: dict[dtype, np.dtype[Any]] = {
 _array = quiet(np.array)  # a number beyond the dtype becomes infinite without a word
 FROM_NUMPY: dict[np.dtype[Any], dtype] = {theirs: ours for ours, theirs in TO_NUMPY.items()}
 
+_E4M3 = TO_NUMPY[fd.float8_e4m3fn]
+_E4M3_LARGEST = 448.0
+
+
+def saturated(array: Any, dtype: np.dtype[Any]) -> Any:
+    """What to cast to `dtype`: for float8_e4m3fn, which has no infinity, PyTorch takes the largest number instead."""
+    if dtype is not _E4M3 or array.dtype is _E4M3:
+        return array
+    return np.clip(array, -_E4M3_LARGEST, _E4M3_LARGEST)
+
 
 class NumpyBackend(HostBackend):
     """Host arrays; every operator runs at once, in the calling thread and BLAS's."""
@@ -56,7 +66,7 @@ class NumpyBackend(HostBackend):
         return array
 
     def copy(self, target: Any, source: Any) -> None:
-        np.copyto(target, source, casting="unsafe")
+        np.copyto(target, saturated(source, target.dtype), casting="unsafe")
 
     def as_strided(self, array: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Any:
         root = self.storage(array)
@@ -96,6 +106,8 @@ class NumpyBackend(HostBackend):
 
     # -- the host's part
     def from_python(self, data: Any, dtype: dtype | None) -> Any:
+        if dtype is fd.float8_e4m3fn:
+            return saturated(_array(data, np.dtype(np.float32)), _E4M3).astype(_E4M3)
         return _array(data, None if dtype is None else TO_NUMPY[dtype])
 
     def wrap(self, array: Any) -> Any:

@@ -156,15 +156,25 @@ def _load(name: str) -> Backend:
         made = offer if isinstance(offer, type) else offer.load()
         backend = _checked(name, made)
     except Exception as error:  # a stranger's code: whatever it raises disables it and is kept as the reason
-        _disabled[name] = f"{type(error).__name__}: {error}"
-        raise DeviceError(message(f"device {name!r}", f"its backend failed to load: {_disabled[name]}",
-                                  next_step=_hint(name))) from error
-    _backends[name] = backend
+        raise _disable(name, error) from error
+    _backends[name] = backend  # before its operators, which may ask for it
     manager = plugin_manager()
     manager.register(backend, name)
-    manager.subset_hook_caller(
-        "flambeau_register_ops", [each for each in manager.get_plugins() if each is not backend])()
+    try:
+        manager.subset_hook_caller(
+            "flambeau_register_ops", [each for each in manager.get_plugins() if each is not backend])()
+    except Exception as error:  # as above
+        del _backends[name]
+        manager.unregister(backend)
+        raise _disable(name, error) from error
     return backend
+
+
+def _disable(name: str, error: Exception) -> DeviceError:
+    """Remember why a backend cannot be used; the error to raise."""
+    _disabled[name] = f"{type(error).__name__}: {error}"
+    return DeviceError(message(f"device {name!r}", f"its backend failed to load: {_disabled[name]}",
+                               next_step=_hint(name)))
 
 
 def _checked(name: str, made: Any) -> Backend:
@@ -275,6 +285,8 @@ def report() -> list[dict[str, Any]]:
                                backend.properties(index)) for index in range(backend.device_count())]
         except DeviceError as error:
             row["reason"] = _disabled.get(name, str(error))
+        except Exception as error:  # a stranger's driver: what it raises is what is to be shown
+            row["reason"] = f"{type(error).__name__}: {error}"
         rows.append(row)
     return rows
 

@@ -32,12 +32,17 @@ def requires_grad(self: Tensor, value: bool) -> None:
                              "use a clone()")
         if self._edge is None or self._edge is LAZY:
             if edge_of(self) is None:
-                self._edge = (AccumulateGrad(self), 0)
+                frozen = self.__dict__.pop("_frozen", None)  # with its hooks, unless `data` was replaced meanwhile
+                same = frozen is not None and frozen.shape == self._array.shape and frozen.kind is self._kind
+                self._edge = (frozen if same else AccumulateGrad(self), 0)
     elif self._edge is not None and edge_of(self) is not None:
         if not self.is_leaf:
             raise GraphError("you can only change requires_grad flags of leaf variables. If you want to use a "
                              "computed variable in a subgraph that doesn't require differentiation use "
                              "var_no_grad = var.detach().")
+        node = self._edge[0]
+        if node.tensor_hooks or node.pre_hooks or node.post_hooks:
+            self.__dict__["_frozen"] = node
         self._edge = None
 
 

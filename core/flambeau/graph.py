@@ -29,7 +29,7 @@ class _State(threading.local):
 
 STATE = _State()
 next_order = itertools.count(0, -1).__next__   # decreasing, so that the newest node is the smallest in the heap
-_accumulate_lock = threading.Lock()
+_accumulate_lock = threading.RLock()  # a mode that sees the addition may itself run a walk
 
 
 class Anomaly:
@@ -309,9 +309,23 @@ def edge_of(tensor: Tensor) -> Edge | None:
             return None
         node = make_node(view.record, (view.parent, *view.args), (above,), (True,))
         node.shape, node.kind = tensor._array.shape, tensor._kind
+        if tensor._retains_grad:
+            keep_retaining(tensor, edge, (node, 0))
         tensor._edge = edge = (node, 0)
         view.version = version
     return edge
+
+
+def keep_retaining(tensor: Tensor, old: Edge | None, edge: Edge) -> None:
+    """Let a tensor that retains its gradient do so at its new edge (when it has one), and no more at the old one."""
+    if old is not None and old is not LAZY and old[0].retained is not None:
+        old[0].retained.pop(old[1], None)
+    if edge is LAZY:
+        return
+    node, number = edge
+    if node.retained is None:
+        node.retained = {}
+    node.retained[number] = weakref.ref(tensor)
 
 
 class _Lazy:
@@ -389,8 +403,12 @@ def _metadata(value: Any, which: str) -> Any:
     return () if which == "shape" else None
 
 
-def save_results(node: Node, sources: Iterable[tuple[int, int]], outputs: Sequence[Tensor]) -> None:
-    """Keep those outputs that the node's vjps name, without the edge that would close a cycle."""
+def save_results(node: Node, sources: Iterable[tuple[int, int]], outputs: Sequence[Tensor],
+                 pack: bool = True) -> None:
+    """Keep those outputs that the node's vjps name, without the edge that would close a cycle.
+
+    With `pack`, they pass through the hooks on saved tensors.
+    """
     assert node.saved is not None
     results = []
     versions = list(node.versions)
@@ -404,7 +422,7 @@ def save_results(node: Node, sources: Iterable[tuple[int, int]], outputs: Sequen
             versions.append((index, kept._counter[0]))
     if results:
         node.results, node.versions = tuple(results), tuple(versions)
-        if WATCHERS and SAVED_TENSOR_HOOKS.stack:
+        if pack and WATCHERS and SAVED_TENSOR_HOOKS.stack:
             pack_saved(node, [index for index, _ in results])
 
 
@@ -417,7 +435,7 @@ def check_inplace(tensor: Tensor, op: str) -> None:
     if edge is not None and edge[0].is_accumulator:
         raise GraphError(f"{op}_: a leaf Variable that requires grad is being used in an in-place operation; "
                          "use the out-of-place form, or wrap the update in torch.no_grad()")
-    if view is None or edge is None:
+    if view is None or (edge is None and not view.made_in_no_grad):
         return
     base = tensor._base
     assert base is not None
@@ -427,11 +445,12 @@ def check_inplace(tensor: Tensor, op: str) -> None:
     above: View | None = view
     while above is not None and not (above.made_in_no_grad or above.several):
         above = above.parent._view
-    if above is None:
+    if above is None or (edge is None and edge_of(base) is None):
         return
     if above.made_in_no_grad:
         raise GraphError("A view was created in no_grad mode and is being modified inplace with grad mode enabled. "
                          "Make the view outside of no_grad, or change it inside.")
+    assert edge is not None
     raise GraphError(f"Output {tensor._edge[1] if tensor._edge else 0} of {edge[0].name()} is a view and is "
                      "being modified inplace. This view is the output of a function that returns multiple views. "
                      "Such functions do not allow the output views to be modified inplace. You should replace "
@@ -444,11 +463,18 @@ def rebase(tensor: Tensor, node: Node, own_slot: int | None) -> None:
     `own_slot` is the node's edge that stands for the tensor's old value, None if it has none.
     """
     if tensor._view is None:
+        if tensor._retains_grad:
+            keep_retaining(tensor, tensor._edge, (node, 0))
         tensor._edge = (node, 0)
         return
     base = tensor._base
     assert base is not None
-    base._edge = (CopySlices(base, tensor, node, own_slot), 0)
+    edge = (CopySlices(base, tensor, node, own_slot), 0)
+    if base._retains_grad:
+        keep_retaining(base, base._edge, edge)
+    base._edge = edge
+    if tensor._retains_grad:
+        keep_retaining(tensor, tensor._edge, LAZY)
     tensor._edge = LAZY  # made anew from the base's at the next use
     edge_of(tensor)
 
@@ -470,7 +496,10 @@ class CopySlices(Node):
         self.trace = inner.trace
 
     def name(self) -> str:
-        return "CopySlices"
+        return "torch::autograd::CopySlices"
+
+    def __repr__(self) -> str:
+        return f"<CopySlices object at {id(self):#x}>"
 
     def _copy(self, grad: Any) -> Any:
         """A copy of the gradient with its dimensions laid out in the base's order, so that the same views exist."""

@@ -52,10 +52,15 @@ class Size(tuple[int, ...]):
         return Size, (tuple(self),)
 
 
+def is_int(value: Any) -> bool:
+    """Whether a value is a number of the kind that counts: an int, or an integer of a host library."""
+    return isinstance(value, int) or (hasattr(value, "__index__") and not hasattr(value, "__len__"))
+
+
 def as_shape(size: Any, op: str = "size") -> Shape:
     """A tuple of ints from an int, a sequence of ints, or what a variadic call `f(2, 3)` or `f((2, 3))` collected."""
-    if isinstance(size, int):
-        return (size,)
+    if is_int(size):
+        return (size.__index__(),)
     if len(size) == 1 and not hasattr(size[0], "__index__"):
         size = size[0]
     try:
@@ -95,7 +100,7 @@ def reduction_dims(dim: int | Sequence[int] | None, ndim: int) -> Shape:
     """The dimensions that a reduction's `dim` argument names: None and () mean all of them."""
     if dim is None:
         return tuple(range(ndim))
-    if isinstance(dim, int):
+    if isinstance(dim, int) or is_int(dim):
         return (wrap_dim(dim, ndim),) if ndim else _scalar_dims((dim,))
     if not len(dim):
         return tuple(range(ndim))
@@ -240,8 +245,8 @@ def storage_extent(shape: Shape, strides: Shape, offset: int) -> int:
 
 def pair(value: int | Sequence[int], count: int, name: str, op: str) -> Shape:
     """An int or a sequence as a tuple of `count` ints: the form of kernel sizes, strides and paddings."""
-    if isinstance(value, int):
-        return (value,) * count
+    if is_int(value):
+        return (value.__index__(),) * count  # type: ignore[union-attr]
     values = tuple([int(each) for each in value])
     if len(values) == 1:
         return values * count

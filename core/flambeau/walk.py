@@ -119,23 +119,23 @@ class Walk:
 
 
 def run_tensor_hooks(node: Node, grad: Any) -> Any:
-    """Run the hooks of the tensors that the node made, then keep what `retain_grad` asked for."""
+    """Run the hooks of the tensors that the node made, keep what `retain_grad` asked for, then run the node's own."""
     grads = list(grad) if node.count > 1 else [grad]
-    for number, hooks in (node.tensor_hooks or {}).items():
+    for number, hooks in tuple((node.tensor_hooks or {}).items()):
         for hook in tuple(hooks.values()):
             if grads[number] is not None:
                 replaced = hook(grads[number])
                 if replaced is not None:
                     grads[number] = _checked_hook_result(replaced, grads[number])
-    for hook in tuple((node.pre_hooks or {}).values()):
-        replaced = hook(tuple(grads))
-        if replaced is not None:
-            grads = [replaced] if isinstance(replaced, Tensor) else list(replaced)
-    for number, reference in (node.retained or {}).items():
+    for number, reference in tuple((node.retained or {}).items()):
         tensor = reference()
         if tensor is not None and grads[number] is not None:
             fresh = grads[number] if STATE.enabled else grads[number].detach().clone()
             tensor._grad = fresh if tensor._grad is None else tensor._grad + fresh
+    for hook in tuple((node.pre_hooks or {}).values()):
+        replaced = hook(tuple(grads))
+        if replaced is not None:
+            grads = [replaced] if isinstance(replaced, Tensor) else list(replaced)
     return grads if node.count > 1 else grads[0]
 
 
@@ -266,9 +266,22 @@ def backward(tensors: Any, grad_tensors: Any = None, retain_graph: bool | None =
     if not targets:
         raise GraphError("`inputs` argument to `backward()` cannot be empty.")
     captured = _walk(tensors, grads, retain_graph, create_graph, targets, accumulate=False)
-    for slot, grad in captured.items():
-        target = targets[slot]
-        grad = grad if create_graph else grad.detach()
+    before, STATE.enabled = STATE.enabled, create_graph
+    try:
+        for slot, grad in captured.items():
+            _accumulate_at(targets[slot], grad, create_graph)
+    finally:
+        STATE.enabled = before
+
+
+def _accumulate_at(target: Tensor, grad: Tensor, create_graph: bool) -> None:
+    """Add a gradient to the `.grad` of one of the inputs that `backward` was asked for."""
+    edge = edge_of(target)
+    assert edge is not None
+    if edge[0].is_accumulator:
+        edge[0].accumulate(grad, create_graph)
+    elif not target._retains_grad:  # else the walk did it
+        grad = grad if create_graph else grad.detach().clone()
         target._grad = grad if target._grad is None else target._grad + grad
 
 

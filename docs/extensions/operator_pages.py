@@ -1,8 +1,8 @@
 """A Sphinx extension: the operator reference and the support matrix, written from the table of operators.
 
-Nothing about an operator stands on a page by hand. When a build begins, one page for each module of operators, one
-with the matrix and one with what a new backend owes are written to `docs/_generated`, which is not kept: what the records say, and which kernels the
-backends that are installed here have, is what the pages say.
+Nothing about an operator stands on a page by hand. When a build begins, pages are written to `docs/_generated`, which
+is not kept: one for each module of operators, one with the matrix, one with what a new backend owes. What the records
+say, and which kernels the backends that are installed here have, is what the pages say.
 """
 
 from __future__ import annotations
@@ -201,7 +201,8 @@ def primitives_page() -> Page:
     for name in names:
         record = OPERATORS[name]
         lines += [f".. py:function:: kernels.{name}({', '.join(kernel_parameters(record))})", "   :no-index:", ""]
-        lines += [*indented(inspect.cleandoc(record.function.__doc__ or "")), ""]
+        summary = inspect.cleandoc(record.function.__doc__ or "").partition("\n\n")[0]
+        lines += [*indented(summary), ""]
         if len(record.outputs) > 1:
             lines += [f"   :Gives: {', '.join(f'``{each}``' for each in record.outputs)}", ""]
     return lines
@@ -216,8 +217,8 @@ def kernel_parameters(record: OpDef) -> list[str]:
 
 
 PRIMITIVES_TEXT = """\
-The {count} operators that are not expressed by others: what a backend owes to be complete, though most programs run with
-few of them. They are shown as their kernels are called, with canonical arguments: arrays of the backend where the
+The {count} operators that are not expressed by others: what a backend owes to be complete, though most programs run
+with few of them. They are shown as their kernels are called, with canonical arguments: arrays of the backend where the
 operator takes tensors, plain values elsewhere.
 """
 

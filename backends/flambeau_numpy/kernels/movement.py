@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from flambeau_numpy.backend import TO_NUMPY
+from flambeau_numpy.backend import TO_NUMPY, saturated
 from flambeau_numpy.quiet import quiet
 
 
@@ -14,7 +14,7 @@ def _cast(a: Any, dtype: Any) -> Any:
     theirs = TO_NUMPY[dtype]
     if a.dtype.kind == "c" and theirs.kind not in "cb":
         a = a.real
-    return a.astype(theirs)
+    return saturated(a, theirs).astype(theirs)
 
 
 def _data_ptr(a: Any) -> int:

@@ -6,6 +6,7 @@ Source: https://docs.pytorch.org/docs/stable/autograd.html#torch.autograd.Functi
 from __future__ import annotations
 
 import functools
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -23,7 +24,7 @@ class FunctionCtx:
     _dirty: tuple[Tensor, ...] = ()
     _non_differentiable: tuple[Tensor, ...] = ()
     _materialize = True
-    _node: FunctionNode | None = None
+    _node: weakref.ref[FunctionNode] | None = None   # weak: the node holds the ctx, and a cycle would outlive its use
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         """Keep inputs or outputs for `backward`, where `saved_tensors` gives them back after a check that they were
@@ -53,7 +54,11 @@ class FunctionCtx:
         """The tensors given to `save_for_backward`."""
         if self._node is None:
             return self._to_save
-        return self._node.saved_tensors()
+        node = self._node()
+        if node is None:
+            raise GraphError("the graph that this ctx belongs to is gone, and what it saved with it; keep an output of "
+                             "the Function, or its grad_fn, as long as its saved tensors are wanted")
+        return node.saved_tensors()
 
     saved_variables = saved_tensors
 
@@ -167,7 +172,7 @@ class Function:
             STATE.enabled = before
         several = isinstance(output, (tuple, list))
         outputs = list(output) if several else [output]
-        outputs = [alias(each) if isinstance(each, Tensor) and any(each is arg for arg in args)
+        outputs = [each.detach() if isinstance(each, Tensor) and any(each is arg for arg in args)
                    and not any(each is dirty for dirty in ctx._dirty) else each for each in outputs]
         if recording:
             cls._record(ctx, args, edges, outputs)
@@ -187,7 +192,7 @@ class Function:
         node.saved = _keep(node, ctx, tensors)
         if WATCHERS:
             watch(node)
-        ctx._node = node
+        ctx._node = weakref.ref(node)
         ctx._to_save = ()
         for number, each in enumerate(tensors):
             if any(each is skipped for skipped in ctx._non_differentiable) or not each._kind.differentiable:

@@ -62,9 +62,9 @@ def _seeds(output: Tensor) -> list[tuple[int, Tensor]]:
     units = (1.0, 1j) if output.is_complex() else (1.0,)
     for index in range(output.numel()):
         for unit in units:
-            seed = output.detach() * 0
-            seed.reshape(-1)[index] = unit
-            seeds.append((index, seed))
+            seed = output.detach().new_zeros(output.numel())
+            seed[index] = unit
+            seeds.append((index, seed.reshape(output.shape)))
     return seeds
 
 

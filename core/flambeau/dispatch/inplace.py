@@ -14,7 +14,7 @@ from flambeau.dispatch import modes
 from flambeau.dispatch.pointwise import compute, make_plan, operand, scalar_plan
 from flambeau.dispatch.run import UnimplementedGradient, attach_node, bump, execute, wrong_type
 from flambeau.errors import DtypeError
-from flambeau.graph import SAVED_TENSOR_HOOKS, STATE, Node, Packed, check_inplace, edge_of, rebase
+from flambeau.graph import SAVED_TENSOR_HOOKS, STATE, Node, check_inplace, edge_of, pack_saved, rebase
 from flambeau.registry import OpDef
 from flambeau.shapes import describe
 from flambeau.tensor import Tensor, make
@@ -57,7 +57,8 @@ def _bind_inplace_binary(record: OpDef) -> Callable[..., Tensor]:
             return general_inplace(record, (input, other))
         kind = input._kind
         if isinstance(other, Tensor):
-            if other._kind is not kind or (other._edge is not None and STATE.enabled):
+            if other._kind is not kind or (other._edge is not None and STATE.enabled) or (
+                    other._view is not None and other._counter is input._counter):  # a kernel may read what it wrote
                 return general_inplace(record, (input, other))
             plan = plans.get(kind)
             if plan is None:
@@ -161,7 +162,7 @@ def _inplace_node(record: OpDef, args: tuple[Any, ...], target: Tensor) -> Node 
     stand_in = make(target._array, target._kind)
     stand_in._edge = edge_of(target)
     outputs = make(target._array, target._kind)
-    node = attach_node(record, tuple([stand_in if each is target else each for each in args]), (outputs,))
+    node = attach_node(record, tuple([stand_in if each is target else each for each in args]), (outputs,), pack=False)
     if node is not None and any(each is stand_in for each in node.saved):
         stand_in._array = target._kind.kernels["clone"](target._array)
     return node
@@ -174,9 +175,8 @@ def _adopt(node: Node, record: OpDef, target: Tensor) -> None:
                               for index, version in node.versions)
         assert node.saved is not None
         for index, _ in node.results:
-            if isinstance(node.saved[index], Packed):  # packed before the change: pack the new value
-                node.saved[index] = Packed(target.detach(), *SAVED_TENSOR_HOOKS.stack[-1])
-            else:
-                node.saved[index]._counter = target._counter
+            node.saved[index]._counter = target._counter
+        if SAVED_TENSOR_HOOKS.stack:
+            pack_saved(node, [index for index, _ in node.results])
     own = record.differentiable.index(0) if 0 in record.differentiable else None
     rebase(target, node, own)

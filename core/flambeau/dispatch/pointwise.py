@@ -15,7 +15,7 @@ from flambeau.discovery import Kind
 from flambeau.dispatch import modes
 from flambeau.dispatch.fallback import run_on_host
 from flambeau.dispatch.run import (
-    UnimplementedGradient, attach_node, cast, different_devices, explained, write_out, wrong_type)
+    attach_node, cast, different_devices, explained, refuse_gradient, write_out, wrong_type)
 from flambeau.dtypes import BOOL, COMPLEX, FLOAT, dtype
 from flambeau.errors import FlambeauError, UnsupportedDtypeError, message
 from flambeau.graph import (
@@ -201,9 +201,11 @@ def general(record: OpDef, operands: tuple[Any, ...], out: Tensor | None = None)
     if not any(isinstance(each, Tensor) for each in operands):
         raise wrong_type(record, 0, operands[0])
     wanted = STATE.enabled and any(isinstance(each, Tensor) and each._edge is not None for each in operands)
+    if wanted and record.vjps is None and record.decomposition is None:
+        refuse_gradient(record, operands)
+        wanted = False
     if wanted and record.vjps is None:
-        if record.decomposition is None:
-            raise UnimplementedGradient(record)
+        assert record.decomposition is not None
         result: Tensor = record.decomposition(*operands)
     else:
         before, STATE.enabled = STATE.enabled, False

@@ -6,6 +6,7 @@ ways of their own (`pointwise`, `views`) that end here when something is out of 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,7 +19,7 @@ from flambeau.errors import (
 from flambeau.graph import STATE, Node, edge_of, make_node, save_results
 from flambeau.registry import OpDef
 from flambeau.shapes import describe
-from flambeau.tensor import Tensor, alias, new
+from flambeau.tensor import Tensor, alias, make, new
 
 ACTIVE = modes.ACTIVE
 STACK = modes.STACK
@@ -93,6 +94,11 @@ def write_out(op: str, out: Tensor, result: Tensor) -> Tensor:
                          f"{out._kind.dtype}; pass an out= of the result's dtype")
     backend = out._kind.backend
     if out._array.shape != result._array.shape:
+        if 0 not in out._array.shape:
+            warnings.warn(f"{op}(): An output with one or more elements was resized since it had shape "
+                          f"{describe(out._array.shape)}, which does not match the required output shape "
+                          f"{describe(result._array.shape)}. Pass an out= of that shape, or empty it first with "
+                          "out.resize_(0).", UserWarning, stacklevel=4)
         out._array = backend.empty(result._array.shape, out._kind.dtype, out._kind.index)
     backend.copy(out._array, result._array)
     bump(out)
@@ -137,7 +143,8 @@ def execute(record: OpDef, args: tuple[Any, ...]) -> Any:
     if wanted and record.vjps is None:
         if record.decomposition is not None:
             return record.decomposition(*args)
-        raise UnimplementedGradient(record)
+        refuse_gradient(record, args)
+        wanted = False
     try:
         result = kernel(*arrays)
     except FlambeauError:
@@ -194,8 +201,11 @@ def wrap(array: Any, kind: Kind) -> Tensor:
     return output
 
 
-def attach_node(record: OpDef, args: Sequence[Any], outputs: tuple[Tensor, ...]) -> Node | None:
-    """Record a call: make its node and let the outputs point to it. None if no input needs a gradient after all."""
+def attach_node(record: OpDef, args: Sequence[Any], outputs: tuple[Tensor, ...], pack: bool = True) -> Node | None:
+    """Record a call: make its node and let the outputs point to it. None if no input needs a gradient after all.
+
+    Without `pack`, saved results do not pass through the hooks on saved tensors: their values are yet to come.
+    """
     if record.vjps.__class__ is not tuple:
         return None
     if record.lists:
@@ -227,7 +237,7 @@ def attach_node(record: OpDef, args: Sequence[Any], outputs: tuple[Tensor, ...])
             if output._kind.differentiable:
                 output._edge = (node, number)
     if node.plan.saves_results:
-        save_results(node, node.plan.sources, outputs)
+        save_results(node, node.plan.sources, outputs, pack)
     return node
 
 
@@ -256,10 +266,11 @@ def _without_kernel(record: OpDef, args: tuple[Any, ...], kind: Kind, kernel: An
         run = _decomposed
     else:
         run = run_on_host
+    if wanted and record.vjps is None:
+        refuse_gradient(record, args)
+        wanted = False
     if not wanted:
         return run(record, args, kind)
-    if record.vjps is None:
-        raise UnimplementedGradient(record)
     before, STATE.enabled = STATE.enabled, False
     try:
         result = run(record, args, kind)
@@ -280,9 +291,13 @@ def _decomposed(record: OpDef, args: tuple[Any, ...], kind: Kind) -> Any:
 
 
 def _own(result: Tensor, args: tuple[Any, ...]) -> Tensor:
-    """The result without what it was made of: nobody sees the steps of a decomposition."""
+    """The result without what it was made of: nobody sees the steps of a decomposition, nor gets an argument's memory."""
     if result._view is None and not any(result is each for each in args):
         return result
+    storage = result._kind.backend.storage
+    memory = storage(result._array)
+    if any(storage(each._array) is memory for each in _flat(args) if each._kind.backend is result._kind.backend):
+        return make(result._kind.kernels["clone"](result._array), result._kind)
     return alias(result)
 
 
@@ -319,6 +334,12 @@ class UnimplementedGradient(FlambeauError, RuntimeError):
     def __init__(self, record: OpDef) -> None:
         super().__init__(message(record.name, "derivative is not implemented",
                                  next_step="detach the input, or give the operator's record a vjp"))
+
+
+def refuse_gradient(record: OpDef, args: Sequence[Any]) -> None:
+    """Raise UnimplementedGradient if an argument does require a gradient, and is no mere view that may come to."""
+    if any(each._edge is not None and edge_of(each) is not None for each in _flat(args)):
+        raise UnimplementedGradient(record)
 
 
 def wrong_type(record: OpDef, position: int, value: Any) -> ArgumentTypeError:

@@ -13,6 +13,9 @@ from flambeau._namespace import ALSO_TOP
 from flambeau.registry import ALIASES, OPERATORS, OpDef
 
 
+CLASH = "functional_"   # begins the record's name where the name is one of a method, such as unfold's
+
+
 def _belongs(name: str, record: OpDef) -> bool:
     return not record.internal and ("nn.functional" in record.namespace or name in ALSO_TOP)
 
@@ -20,6 +23,9 @@ def _belongs(name: str, record: OpDef) -> bool:
 def _find(name: str) -> Any:
     record = OPERATORS.get(name) or ALIASES.get(name)
     if record is not None and _belongs(name, record):
+        return record.public
+    record = OPERATORS.get(CLASH + name)
+    if record is not None:
         return record.public
     if name.endswith("_"):
         record = OPERATORS.get(name[:-1])
@@ -37,4 +43,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(name for name, record in (*OPERATORS.items(), *ALIASES.items()) if _belongs(name, record))
+    return sorted(name.removeprefix(CLASH) for name, record in (*OPERATORS.items(), *ALIASES.items()) if _belongs(name, record))

@@ -10,7 +10,7 @@ from flambeau.ops import (
     factory, gather, indexing, joining, legacy, linalg, loss, loss_elements, metadata, methods, movement,
     nonlinear, normalization, norms, operators, padding, pooling, protocols, random, rearrange,
     reduction, scan, search, selection, shape, softmax, sorting, special, statistics, ternary,
-    transcendental, views)
+    transcendental, views, windows)
 from flambeau.registry import ALIASES, OPERATORS
 
 __all__ = ["activation", "argreduction", "attention", "bitwise", "comparison", "complex_numbers",
@@ -19,7 +19,7 @@ __all__ = ["activation", "argreduction", "attention", "bitwise", "comparison", "
            "legacy", "linalg", "loss", "loss_elements", "metadata", "methods", "movement", "nonlinear", "normalization",
            "norms", "operators", "padding", "pooling", "protocols", "random", "rearrange", "reduction",
            "scan", "search", "selection", "shape", "softmax", "sorting", "special", "statistics", "ternary",
-           "transcendental", "views"]
+           "transcendental", "views", "windows"]
 
 derive.install()
 methods.install()

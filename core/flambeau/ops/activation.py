@@ -41,7 +41,14 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
 
 @composite(method=False, namespace="nn.functional")
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
-    """Each element limited to [0, 6]."""
+    """Each element limited to [0, 6].
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.relu6.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.relu6(torch.tensor([-1., 3., 8.]))
+    tensor([0., 3., 6.])
+    """
     return hardtanh(input, 0.0, 6.0, inplace)
 
 
@@ -64,7 +71,14 @@ def celu_(input: Tensor, alpha: float = 1.0) -> Tensor:
 
 @front(nonlinear._celu)
 def celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """The element, or `alpha * (exp(x / alpha) - 1)` below 0. `alpha` is not 0."""
+    """The element, or `alpha * (exp(x / alpha) - 1)` below 0. `alpha` is not 0.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.celu.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.celu(torch.tensor([-1., 1.]))
+    tensor([-0.6321,  1.0000])
+    """
     _check_floating("celu", input)
     if alpha == 0:
         raise ArgumentError(message("celu", "ZeroDivisionError: alpha cannot be 0 for CELU", given=repr(alpha)))
@@ -107,9 +121,44 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     return leaky_relu_(input, negative_slope) if inplace else nonlinear._leaky_relu(input, negative_slope)
 
 
+@composite(method=False, namespace="torch nn.functional")
+def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False,
+          inplace: bool = False) -> Tensor:
+    """`leaky_relu` with a random slope from [lower, upper) for each element in training, else with their mean.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.rrelu.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.rrelu(torch.tensor([-8., 2.]), 0.25, 0.75)
+    tensor([-4.,  2.])
+    """
+    _check_floating("rrelu", input)
+    if lower > upper:
+        raise ArgumentError(f"rrelu: lower bound should be less than or equal to upper bound; given: {lower} and "
+                            f"{upper}")
+    if not training:
+        return leaky_relu(input, (lower + upper) / 2, inplace)
+    slopes = input.detach().new_empty(input._array.shape).uniform_(lower, upper)
+    slopes = slopes.masked_fill(input.detach() > 0, 1)
+    return input.mul_(slopes) if inplace else input * slopes
+
+
+@composite(method=False, namespace="torch")
+def rrelu_(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False) -> Tensor:
+    """`rrelu` in place."""
+    return rrelu(input, lower, upper, training, True)
+
+
 @front(nonlinear._hardtanh)
 def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Tensor:
-    """Each element limited to a range."""
+    """Each element limited to a range.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.hardtanh.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.hardtanh(torch.tensor([-2., 0.5, 2.]))
+    tensor([-1.0000,  0.5000,  1.0000])
+    """
     if min_val > max_val:
         raise ArgumentValueError(message("hardtanh", "min_val cannot be greater than max_val",
                                          given=f"min_val={min_val}, max_val={max_val}"))
@@ -175,7 +224,14 @@ def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tenso
 
 @front(nonlinear._softshrink, out=True)
 def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
-    """The element moved by `lambd` towards 0, or 0 within `lambd` of it."""
+    """The element moved by `lambd` towards 0, or 0 within `lambd` of it.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.softshrink.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.softshrink(torch.tensor([-2., 0.25, 2.]))
+    tensor([-1.5000,  0.0000,  1.5000])
+    """
     _check_floating("softshrink", input)
     if lambd < 0:
         raise ArgumentError(message("softshrink", "lambda must be greater or equal to 0, but found to be "
@@ -185,13 +241,27 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 
 @composite(method=False, namespace="nn.functional")
 def softsign(input: Tensor) -> Tensor:
-    """`x / (1 + |x|)`."""
+    """`x / (1 + |x|)`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.softsign.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.softsign(torch.tensor([-1., 0., 3.]))
+    tensor([-0.5000,  0.0000,  0.7500])
+    """
     return input / (input.abs() + 1)
 
 
 @composite(method=False, namespace="nn.functional")
 def tanhshrink(input: Tensor) -> Tensor:
-    """`x - tanh(x)`."""
+    """`x - tanh(x)`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.tanhshrink.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.tanhshrink(torch.tensor([0., 1.]))
+    tensor([0.0000, 0.2384])
+    """
     return input - tanh(input)
 
 

@@ -25,12 +25,26 @@ def bitwise_and(input: Tensor, other: Any) -> Tensor:
 
 @binary(vjp="none", excluded=rules.INTEGRAL_ONLY, expr=lambda x, y: x | y)
 def bitwise_or(input: Tensor, other: Any) -> Tensor:
-    """The bits set in either."""
+    """The bits set in either.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.bitwise_or.html
+
+    >>> import flambeau as torch
+    >>> torch.bitwise_or(torch.tensor([5, 6]), 3)
+    tensor([7, 7])
+    """
 
 
 @binary(vjp="none", excluded=rules.INTEGRAL_ONLY, expr=lambda x, y: x ^ y)
 def bitwise_xor(input: Tensor, other: Any) -> Tensor:
-    """The bits set in exactly one."""
+    """The bits set in exactly one.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.bitwise_xor.html
+
+    >>> import flambeau as torch
+    >>> torch.bitwise_xor(torch.tensor([5, 6]), 3)
+    tensor([6, 5])
+    """
 
 
 @unary(vjp="none", excluded=rules.INTEGRAL_ONLY, expr=lambda x: ~x)
@@ -55,7 +69,14 @@ def bitwise_left_shift(input: Tensor, other: Any) -> Tensor:
 
 @binary(vjp="none", excluded=_SHIFTED, expr=ir.right_shift)
 def bitwise_right_shift(input: Tensor, other: Any) -> Tensor:
-    """The bits moved to the right, keeping the sign."""
+    """The bits moved to the right, keeping the sign.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.bitwise_right_shift.html
+
+    >>> import flambeau as torch
+    >>> torch.bitwise_right_shift(torch.tensor([8, -8]), 2)
+    tensor([ 2, -2])
+    """
 
 
 __all__ = rules.public(globals())

@@ -25,30 +25,65 @@ def eq(input: Tensor, other: Any) -> Tensor:
 
 @binary(promote=comparison, vjp="none", expr=ir.ne)
 def ne(input: Tensor, other: Any) -> Tensor:
-    """Whether elements differ."""
+    """Whether elements differ.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.ne.html
+
+    >>> import flambeau as torch
+    >>> torch.ne(torch.tensor([1, 2]), torch.tensor([1, 3]))
+    tensor([False,  True])
+    """
     return ~(input == other)
 
 
 @binary(promote=comparison, vjp="none", excluded=(COMPLEX,), expr=lambda x, y: x < y)
 def lt(input: Tensor, other: Any) -> Tensor:
-    """Whether elements are less than those of `other`."""
+    """Whether elements are less than those of `other`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.lt.html
+
+    >>> import flambeau as torch
+    >>> torch.lt(torch.tensor([1, 2]), 2)
+    tensor([ True, False])
+    """
 
 
 @binary(promote=comparison, vjp="none", excluded=(COMPLEX,), expr=lambda x, y: x <= y)
 def le(input: Tensor, other: Any) -> Tensor:
-    """Whether elements are less than or equal to those of `other`."""
+    """Whether elements are less than or equal to those of `other`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.le.html
+
+    >>> import flambeau as torch
+    >>> torch.le(torch.tensor([1, 2, 3]), 2)
+    tensor([ True,  True, False])
+    """
     return (input < other) | (input == other)
 
 
 @binary(promote=comparison, vjp="none", excluded=(COMPLEX,), expr=lambda x, y: x > y)
 def gt(input: Tensor, other: Any) -> Tensor:
-    """Whether elements are greater than those of `other`."""
+    """Whether elements are greater than those of `other`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.gt.html
+
+    >>> import flambeau as torch
+    >>> torch.gt(torch.tensor([1, 2, 3]), 2)
+    tensor([False, False,  True])
+    """
     return lt.op.call(other, input)  # type: ignore[attr-defined]
 
 
 @binary(promote=comparison, vjp="none", excluded=(COMPLEX,), expr=lambda x, y: x >= y)
 def ge(input: Tensor, other: Any) -> Tensor:
-    """Whether elements are greater than or equal to those of `other`."""
+    """Whether elements are greater than or equal to those of `other`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.ge.html
+
+    >>> import flambeau as torch
+    >>> torch.ge(torch.tensor([1, 2, 3]), 2)
+    tensor([False,  True,  True])
+    """
     return (input > other) | (input == other)
 
 
@@ -75,19 +110,40 @@ def logical_and(input: Tensor, other: Tensor) -> Tensor:
 
 @binary(promote=comparison, vjp="none", expr=ir.logical_or)
 def logical_or(input: Tensor, other: Tensor) -> Tensor:
-    """Whether either element is not zero."""
+    """Whether either element is not zero.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.logical_or.html
+
+    >>> import flambeau as torch
+    >>> torch.logical_or(torch.tensor([0, 2]), torch.tensor([False, False]))
+    tensor([False,  True])
+    """
     return _truth(input) | _truth(other)
 
 
 @binary(promote=comparison, vjp="none", expr=ir.logical_xor)
 def logical_xor(input: Tensor, other: Tensor) -> Tensor:
-    """Whether exactly one element is not zero."""
+    """Whether exactly one element is not zero.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.logical_xor.html
+
+    >>> import flambeau as torch
+    >>> torch.logical_xor(torch.tensor([0, 2]), torch.tensor([True, True]))
+    tensor([ True, False])
+    """
     return _truth(input) ^ _truth(other)
 
 
 @unary(promote=comparison, vjp="none", expr=ir.logical_not)
 def logical_not(input: Tensor) -> Tensor:
-    """Whether elements are zero."""
+    """Whether elements are zero.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.logical_not.html
+
+    >>> import flambeau as torch
+    >>> torch.logical_not(torch.tensor([0., 2.]))
+    tensor([ True, False])
+    """
     return input == 0
 
 
@@ -108,7 +164,14 @@ def isnan(input: Tensor) -> Tensor:
 
 @unary(promote=comparison, vjp="none", inplace=False, expr=lambda x: ir.isinf(x))
 def isinf(input: Tensor) -> Tensor:
-    """Whether elements are infinite."""
+    """Whether elements are infinite.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.isinf.html
+
+    >>> import flambeau as torch
+    >>> torch.isinf(torch.tensor([1., float('-inf'), float('nan')]))
+    tensor([False,  True, False])
+    """
     if input._kind.dtype.is_complex:
         return isinf(input.real) | isinf(input.imag)
     return input.abs() == float("inf")
@@ -116,30 +179,65 @@ def isinf(input: Tensor) -> Tensor:
 
 @unary(promote=comparison, vjp="none", inplace=False, expr=lambda x: ir.eq(x - x, 0))
 def isfinite(input: Tensor) -> Tensor:
-    """Whether elements are neither infinite nor nan."""
+    """Whether elements are neither infinite nor nan.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.isfinite.html
+
+    >>> import flambeau as torch
+    >>> torch.isfinite(torch.tensor([1., float('inf'), float('nan')]))
+    tensor([ True, False, False])
+    """
     return (input - input) == 0 if input._kind.dtype.category >= FLOAT else input == input
 
 
 @unary(promote=comparison, vjp="none", inplace=False, excluded=(COMPLEX,), expr=lambda x: ir.eq(x, float("inf")))
 def isposinf(input: Tensor) -> Tensor:
-    """Whether elements are positive infinity."""
+    """Whether elements are positive infinity.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.isposinf.html
+
+    >>> import flambeau as torch
+    >>> torch.isposinf(torch.tensor([float('inf'), float('-inf')]))
+    tensor([ True, False])
+    """
     return input == float("inf")
 
 
 @unary(promote=comparison, vjp="none", inplace=False, excluded=(COMPLEX,), expr=lambda x: ir.eq(x, float("-inf")))
 def isneginf(input: Tensor) -> Tensor:
-    """Whether elements are negative infinity."""
+    """Whether elements are negative infinity.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.isneginf.html
+
+    >>> import flambeau as torch
+    >>> torch.isneginf(torch.tensor([float('inf'), float('-inf')]))
+    tensor([False,  True])
+    """
     return input == float("-inf")
 
 
 @unary(promote=comparison, vjp="none", inplace=False, excluded=(COMPLEX,), expr=ir.signbit)
 def signbit(input: Tensor) -> Tensor:
-    """Whether the sign bit is set, which tells -0.0 from 0.0."""
+    """Whether the sign bit is set, which tells -0.0 from 0.0.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.signbit.html
+
+    >>> import flambeau as torch
+    >>> torch.signbit(torch.tensor([-1., 0., -0.]))
+    tensor([ True, False,  True])
+    """
 
 
 @composite()
 def isreal(input: Tensor) -> Tensor:
-    """Whether elements have no imaginary part."""
+    """Whether elements have no imaginary part.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.isreal.html
+
+    >>> import flambeau as torch
+    >>> torch.isreal(torch.tensor([1 + 0j, 1 + 2j]))
+    tensor([ True, False])
+    """
     if input._kind.dtype.is_complex:
         return input.imag == 0
     return input == input  if input._kind.dtype.category < FLOAT else isnan(input) | (input == input)

@@ -15,7 +15,14 @@ from flambeau.tensor import Tensor, attach
 
 @unary(vjp={"input": lambda g: rules.conj(g)}, grad_name="ConjBackward0")
 def conj_physical(input: Tensor) -> Tensor:
-    """The complex conjugate, as new memory."""
+    """The complex conjugate, as new memory.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.conj_physical.html
+
+    >>> import flambeau as torch
+    >>> torch.conj_physical(torch.tensor([1 + 2j]))
+    tensor([1.-2.j])
+    """
     return complex(input.real, -input.imag) if input._kind.dtype.is_complex else input.clone()
 
 
@@ -32,13 +39,27 @@ def conj(input: Tensor) -> Tensor:
 
 @composite()
 def resolve_conj(input: Tensor) -> Tensor:
-    """The tensor itself: conjugation is never deferred here."""
+    """The tensor itself: conjugation is never deferred here.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.resolve_conj.html
+
+    >>> import flambeau as torch
+    >>> torch.tensor([1 + 2j]).conj().resolve_conj()
+    tensor([1.-2.j])
+    """
     return input
 
 
 @composite()
 def resolve_neg(input: Tensor) -> Tensor:
-    """The tensor itself: negation is never deferred here."""
+    """The tensor itself: negation is never deferred here.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.resolve_neg.html
+
+    >>> import flambeau as torch
+    >>> torch.tensor([1., 2.]).resolve_neg()
+    tensor([1., 2.])
+    """
     return input
 
 
@@ -111,7 +132,14 @@ def complex(real: Tensor, imag: Tensor) -> Tensor:
 
 @composite(out=True, method=False)
 def polar(abs: Tensor, angle: Tensor) -> Tensor:
-    """A complex tensor from absolute values and angles in radians, which have one dtype."""
+    """A complex tensor from absolute values and angles in radians, which have one dtype.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.polar.html
+
+    >>> import flambeau as torch
+    >>> torch.polar(torch.tensor([2.]), torch.tensor([0.]))
+    tensor([2.+0.j])
+    """
     _check_parts("polar", abs, angle)
     return _complex(abs * angle.cos(), abs * angle.sin())
 

@@ -213,6 +213,10 @@ def conv3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: An
     """Convolution over three dimensions: input (N, C, D, H, W) or (C, D, H, W), weight (O, C / groups, KD, KH, KW).
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.conv3d.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.conv3d(torch.ones(1, 3, 4, 4, 4), torch.ones(2, 3, 3, 3, 3)).shape
+    torch.Size([1, 2, 2, 2, 2])
     """
     return _convolve("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
 
@@ -247,6 +251,10 @@ def conv_transpose1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     """The transpose of `conv1d`: input (N, C, L) or (C, L), weight (C, O / groups, K).
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.conv_transpose1d.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.conv_transpose1d(torch.ones(1, 1, 3), torch.ones(1, 1, 2))
+    tensor([[[1., 2., 2., 1.]]])
     """
     return _convolve_transposed("conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups,
                                 dilation)
@@ -273,6 +281,10 @@ def conv_transpose3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
     """The transpose of `conv3d`: input (N, C, D, H, W) or (C, D, H, W), weight (C, O / groups, KD, KH, KW).
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.conv_transpose3d.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.conv_transpose3d(torch.ones(1, 3, 4, 4, 4), torch.ones(3, 2, 3, 3, 3)).shape
+    torch.Size([1, 2, 6, 6, 6])
     """
     return _convolve_transposed("conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups,
                                 dilation)

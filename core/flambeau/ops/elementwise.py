@@ -132,7 +132,14 @@ negative = alias("negative", neg)
 
 @composite()
 def positive(input: Tensor) -> Tensor:
-    """The tensor itself. Not defined for bool tensors, as in PyTorch."""
+    """The tensor itself. Not defined for bool tensors, as in PyTorch.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.positive.html
+
+    >>> import flambeau as torch
+    >>> torch.positive(torch.tensor([-1, 2]))
+    tensor([-1,  2])
+    """
     if input._kind.dtype.category == dtypes.BOOL:
         raise ArgumentError("The `+` operator, on a bool tensor is not supported; convert it, "
                             "for example x.to(torch.int64)")
@@ -423,7 +430,14 @@ def sign(input: Tensor) -> Tensor:
 
 @unary(vjp={"input": _sgn_input})
 def sgn(input: Tensor) -> Tensor:
-    """Each element divided by its absolute value, 0 for 0; `sign` for complex tensors too."""
+    """Each element divided by its absolute value, 0 for 0; `sign` for complex tensors too.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.sgn.html
+
+    >>> import flambeau as torch
+    >>> torch.sgn(torch.tensor([3 + 4j, 0j]))
+    tensor([0.6000+0.8000j, 0.0000+0.0000j])
+    """
     if not input._kind.dtype.is_complex:
         return sign(input)
     size = input.abs()
@@ -474,14 +488,28 @@ def _fmin_expr(x: Any, y: Any) -> Any:
         vjp={"input": lambda g, input, other: g.masked_fill(~((input >= other) | (other != other)), 0),
              "other": lambda g, input, other: g.masked_fill((input >= other) | (other != other), 0)})
 def fmax(input: Tensor, other: Tensor) -> Tensor:
-    """The larger element; nan only if both are nan."""
+    """The larger element; nan only if both are nan.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.fmax.html
+
+    >>> import flambeau as torch
+    >>> torch.fmax(torch.tensor([1., float('nan')]), torch.tensor([2., 3.]))
+    tensor([2., 3.])
+    """
 
 
 @binary(excluded=(COMPLEX,), inplace=False, expr=_fmin_expr,
         vjp={"input": lambda g, input, other: g.masked_fill(~((input <= other) | (other != other)), 0),
              "other": lambda g, input, other: g.masked_fill((input <= other) | (other != other), 0)})
 def fmin(input: Tensor, other: Tensor) -> Tensor:
-    """The smaller element; nan only if both are nan."""
+    """The smaller element; nan only if both are nan.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.fmin.html
+
+    >>> import flambeau as torch
+    >>> torch.fmin(torch.tensor([1., float('nan')]), torch.tensor([2., 3.]))
+    tensor([1., 3.])
+    """
 
 
 # ---------------------------------------------------------------------------------------------- whole numbers
@@ -497,7 +525,14 @@ def gcd(input: Tensor, other: Tensor) -> Tensor:
 
 @binary(excluded=(dtypes.BOOL, *rules.INTEGRAL_ONLY), vjp="none")
 def lcm(input: Tensor, other: Tensor) -> Tensor:
-    """The least common multiple of integers; 0 where one of them is 0."""
+    """The least common multiple of integers; 0 where one of them is 0.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.lcm.html
+
+    >>> import flambeau as torch
+    >>> torch.lcm(torch.tensor([4, 6]), torch.tensor([6, 9]))
+    tensor([12, 18])
+    """
     divisor = gcd(input, other)
     return abs(floor_divide(input, divisor.masked_fill(divisor == 0, 1)) * other)
 

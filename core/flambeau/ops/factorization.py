@@ -129,7 +129,13 @@ def inv(A: Tensor) -> Tensor:
 
 @dispatch.composite(out=True)
 def inverse(input: Tensor) -> Tensor:
-    """`linalg.inv`."""
+    """`linalg.inv`.
+
+    >>> import flambeau as torch
+    >>> torch.inverse(torch.tensor([[2., 0.], [0., 4.]]))
+    tensor([[0.5000, 0.0000],
+            [0.0000, 0.2500]])
+    """
     return inv(input)
 
 
@@ -188,7 +194,12 @@ def linalg_det(A: Tensor) -> Tensor:
 
 @dispatch.composite()
 def det(input: Tensor) -> Tensor:
-    """`linalg.det`."""
+    """`linalg.det`.
+
+    >>> import flambeau as torch
+    >>> torch.det(torch.tensor([[1., 2.], [3., 5.]]))
+    tensor(-1.)
+    """
     return linalg_det(input)
 
 
@@ -249,7 +260,13 @@ def linalg_cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
 
 @dispatch.composite(out=True)
 def cholesky(input: Tensor, upper: bool = False) -> Tensor:
-    """`linalg.cholesky`."""
+    """`linalg.cholesky`.
+
+    >>> import flambeau as torch
+    >>> torch.cholesky(torch.tensor([[4., 2.], [2., 5.]]))
+    tensor([[2., 0.],
+            [1., 2.]])
+    """
     return linalg_cholesky(input, upper=upper)
 
 
@@ -423,7 +440,12 @@ def eigh(A: Tensor, UPLO: str = "L") -> Any:
 
 @dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_eigvalsh")
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
-    """The eigenvalues of symmetric (Hermitian) matrices, smallest first."""
+    """The eigenvalues of symmetric (Hermitian) matrices, smallest first.
+
+    >>> import flambeau as torch
+    >>> torch.linalg.eigvalsh(torch.tensor([[3., 0.], [0., 1.]]))
+    tensor([1., 3.])
+    """
     return eigh(A, UPLO)[0]
 
 
@@ -459,7 +481,15 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
 
 @dispatch.composite(out=True, name="matrix_power")
 def _matrix_power(input: Tensor, n: int) -> Tensor:
-    """`linalg.matrix_power`."""
+    """`linalg.matrix_power`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.matrix_power.html
+
+    >>> import flambeau as torch
+    >>> torch.matrix_power(torch.tensor([[1., 1.], [0., 1.]]), 3)
+    tensor([[1., 3.],
+            [0., 1.]])
+    """
     return matrix_power(input, n)
 
 
@@ -537,7 +567,14 @@ def pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = N
 
 @dispatch.composite(out=True)
 def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
-    """`linalg.pinv`."""
+    """`linalg.pinv`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.pinverse.html
+
+    >>> import flambeau as torch
+    >>> torch.pinverse(torch.tensor([[2., 0.], [0., 4.]])).shape
+    torch.Size([2, 2])
+    """
     return pinv(input, rtol=rcond)
 
 

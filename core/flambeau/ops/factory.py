@@ -155,11 +155,28 @@ def finish(result: Tensor, out: Tensor | None, requires_grad: bool, layout: Any 
     return result
 
 
+def _from_innermost(shape: Shape, strides: Shape) -> list[int]:
+    """The dimensions by stride, smallest first. A stride of 0 says nothing: that dimension stays where it is."""
+    order = list(range(len(shape)))[::-1]
+    for number in range(1, len(order)):
+        mine = number
+        for other in range(number - 1, -1, -1):
+            one, two = order[other], order[mine]
+            if 0 in (strides[one], strides[two]):
+                continue
+            if strides[one] < strides[two]:
+                break
+            if strides[one] > strides[two] or shape[one] > shape[two]:
+                order[other], order[mine] = two, one
+                mine = other
+    return order
+
+
 def dense_strides(shape: Shape, strides: Shape) -> Shape | None:
     """The strides of a new tensor that keeps the order of dimensions of `strides`; None for row-major order."""
     if shapes.is_contiguous(shape, strides) or 0 in shape:
         return None
-    order = sorted(range(len(shape)), key=lambda dim: (strides[dim], shape[dim] == 1, -dim))
+    order = _from_innermost(shape, strides)
     result = [0] * len(shape)
     step = 1
     for dim in order:

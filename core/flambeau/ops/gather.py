@@ -240,7 +240,12 @@ def scatter_reduce_(self: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
 
 @composite()
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
-    """`gather` with the index broadcast against the tensor; without `dim` both are flattened."""
+    """`gather` with the index broadcast against the tensor; without `dim` both are flattened.
+
+    >>> import flambeau as torch
+    >>> torch.take_along_dim(torch.tensor([[3, 1, 2]]), torch.tensor([[1, 2, 0]]), dim=1)
+    tensor([[1, 2, 3]])
+    """
     if indices._kind.dtype not in _INDEX:
         raise ArgumentError(f"torch.take_along_dim(): dtype of indices should be Long but got {indices.dtype}")
     if dim is None:
@@ -373,7 +378,12 @@ def _index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tenso
 
 @front(_index_copy, out=True)
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
-    """A copy with the slices along `dim` that a vector of indices names replaced by those of `source`."""
+    """A copy with the slices along `dim` that a vector of indices names replaced by those of `source`.
+
+    >>> import flambeau as torch
+    >>> torch.zeros(3).index_copy(0, torch.tensor([2, 0]), torch.tensor([5., 6.]))
+    tensor([6., 0., 5.])
+    """
     return _index_copy(input, _source_arguments("index_copy", input, dim, index, source), index, source)
 
 
@@ -415,7 +425,14 @@ def _fill_call(input: Tensor, dim: int, index: Tensor, value: Any) -> Any:
 
 @front(_index_fill)
 def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
-    """A copy with the slices along `dim` that a vector of indices names filled with a value."""
+    """A copy with the slices along `dim` that a vector of indices names filled with a value.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.index_fill.html
+
+    >>> import flambeau as torch
+    >>> torch.zeros(3).index_fill(0, torch.tensor([0, 2]), 7.)
+    tensor([7., 0., 7.])
+    """
     core, args = _fill_call(input, dim, index, value)
     return core(*args)
 
@@ -466,7 +483,14 @@ def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
                "source": lambda g, index, source_shape: take(g, index).reshape(source_shape)}, dtype_rule="any",
           inplace=True)
 def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
-    """A copy with `source` at flat positions, or added there."""
+    """A copy with `source` at flat positions, or added there.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.put.html
+
+    >>> import flambeau as torch
+    >>> torch.zeros(4).put(torch.tensor([3, 0]), torch.tensor([1., 2.]))
+    tensor([2., 0., 0., 1.])
+    """
     flat = _index_put(input.reshape(-1), [_flat_index(input, index).reshape(-1)], source.reshape(-1), accumulate)
     return flat.reshape(input._array.shape)
 
@@ -521,7 +545,14 @@ def _source_backward(g: Tensor, mask: Tensor, shape: Shape) -> Tensor:
                "source": lambda g, mask, source_shape: _source_backward(g, mask, source_shape)}, dtype_rule="any",
           inplace=True)
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
-    """A copy with the elements of `source`, in order, where a mask is true."""
+    """A copy with the elements of `source`, in order, where a mask is true.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.masked_scatter.html
+
+    >>> import flambeau as torch
+    >>> torch.zeros(3).masked_scatter(torch.tensor([True, False, True]), torch.tensor([1., 2.]))
+    tensor([1., 0., 2.])
+    """
     _check_mask("masked_scatter", mask)
     if source._kind.dtype is not input._kind.dtype:
         raise DtypeError("masked_scatter: expected self and source to have same dtypes but got "

@@ -120,14 +120,29 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
 
 @composite(out=True, method=False)
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
-    """Tensors side by side: joined along dimension 1, vectors along 0."""
+    """Tensors side by side: joined along dimension 1, vectors along 0.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.hstack.html
+
+    >>> import flambeau as torch
+    >>> torch.hstack((torch.tensor([1, 2]), torch.tensor([3])))
+    tensor([1, 2, 3])
+    """
     several = shape_ops.atleast_1d(_common(tensors, "hstack"))
     return cat(several, 0 if several[0].dim() == 1 else 1)
 
 
 @composite(out=True, method=False)
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
-    """Tensors on top of one another: joined along dimension 0, vectors as rows."""
+    """Tensors on top of one another: joined along dimension 0, vectors as rows.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.vstack.html
+
+    >>> import flambeau as torch
+    >>> torch.vstack((torch.tensor([1, 2]), torch.tensor([3, 4])))
+    tensor([[1, 2],
+            [3, 4]])
+    """
     return cat(shape_ops.atleast_2d(_common(tensors, "vstack")), 0)
 
 
@@ -136,13 +151,28 @@ row_stack = alias("row_stack", vstack)
 
 @composite(out=True, method=False)
 def dstack(tensors: Sequence[Tensor]) -> Tensor:
-    """Tensors joined along dimension 2, after each was given three dimensions."""
+    """Tensors joined along dimension 2, after each was given three dimensions.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.dstack.html
+
+    >>> import flambeau as torch
+    >>> torch.dstack((torch.tensor([1, 2]), torch.tensor([3, 4]))).shape
+    torch.Size([1, 2, 2])
+    """
     return cat(shape_ops.atleast_3d(_common(tensors, "dstack")), 2)
 
 
 @composite(out=True, method=False)
 def column_stack(tensors: Sequence[Tensor]) -> Tensor:
-    """Tensors side by side, vectors as columns."""
+    """Tensors side by side, vectors as columns.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.column_stack.html
+
+    >>> import flambeau as torch
+    >>> torch.column_stack((torch.tensor([1, 2]), torch.tensor([3, 4])))
+    tensor([[1, 3],
+            [2, 4]])
+    """
     several = [each.reshape(-1, 1) if each.dim() < 2 else each for each in _common(tensors, "column_stack")]
     return hstack(several)
 

@@ -12,7 +12,7 @@ from flambeau import discovery, dtypes
 from flambeau._methods import TensorMethods
 from flambeau.device import set_default_device
 from flambeau.dtypes import dtype as dtype_type
-from flambeau.errors import ArgumentTypeError, ArgumentValueError, message
+from flambeau.errors import ArgumentError, ArgumentTypeError, ArgumentValueError, message
 from flambeau.ops import construct, movement
 from flambeau.ops.creation import empty
 from flambeau.shapes import Size
@@ -134,3 +134,32 @@ def set_default_tensor_type(t: Any) -> None:
     wanted, where = (t.dtype, t.where) if isinstance(t, TypedTensor) else _parse(t)
     dtypes.set_default_dtype(wanted)
     set_default_device(where)
+
+
+@attach
+def ndimension(self: Tensor) -> int:
+    """`dim()` under its older name."""
+    return len(self._array.shape)
+
+
+@attach
+def apply_(self: Tensor, callable: Any) -> Tensor:
+    """Replace each element by what a Python function makes of it; slow, and only for tensors of the host."""
+    return _map_elements(self, "apply_", callable)
+
+
+@attach
+def map_(self: Tensor, tensor: Tensor, callable: Any) -> Tensor:
+    """Replace each element by `callable(element, element of the other tensor)`; slow, and only on the host."""
+    return _map_elements(self, "map_", callable, tensor)
+
+
+def _map_elements(target: Tensor, op: str, function: Any, *others: Tensor) -> Tensor:
+    for each in (target, *others):
+        if not each._kind.backend.capabilities.host:
+            raise ArgumentTypeError(f"{op} is only implemented on CPU tensors; given: {each.device}; copy with .cpu()")
+    if target.requires_grad:
+        raise ArgumentError(f"Can't call {op}() on Variable that requires grad. Use var.detach().{op}() instead.")
+    columns = [each.expand(target.shape).reshape(-1).tolist() for each in (target, *others)]
+    values = [function(*row) for row in zip(*columns, strict=True)]
+    return target.copy_(construct.tensor(values, dtype=target._kind.dtype).reshape(target.shape))

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau import dispatch, shapes
-from flambeau.dtypes import BOOL, INTEGER
+from flambeau.dtypes import BOOL, INTEGER, scalar_name
 from flambeau.errors import ArgumentTypeError, DtypeError, ShapeError, UnsupportedDtypeError
 from flambeau.ops import _faces
 from flambeau.ops.reduction import _sum
@@ -35,8 +35,8 @@ def same_dtype(op: str, *operands: Tensor) -> None:
     first = operands[0]._kind.dtype
     for each in operands[1:]:
         if each._kind.dtype is not first:
-            raise DtypeError(f"{op}: expected m1 and m2 to have the same dtype, but got: {first.name} != "
-                             f"{each._kind.dtype.name}; convert one of them with .to()")
+            raise DtypeError(f"{op}: mat1 and mat2 must have the same dtype, but got {scalar_name(first)} and "
+                             f"{scalar_name(each._kind.dtype)}; convert one of them with .to()")
     if first.category == BOOL:
         raise UnsupportedDtypeError(f"{op}: not implemented for 'Bool'; convert the operands, for example to "
                                     "torch.int64")

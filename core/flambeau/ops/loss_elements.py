@@ -10,7 +10,8 @@ import math
 from typing import Any
 
 from flambeau import dispatch
-from flambeau.errors import ArgumentError, ArgumentValueError, ShapeError
+from flambeau.dtypes import scalar_name
+from flambeau.errors import ArgumentError, ArgumentValueError, DtypeError, ShapeError
 from flambeau.ops import _faces
 from flambeau.ops._losses import checked_reduction, reduced, warn_sizes, weighted
 from flambeau.ops.normalization import cosine_similarity, pairwise_distance
@@ -246,6 +247,10 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
     if input._array.shape != target._array.shape:
         raise ArgumentValueError(f"Using a target size ({target.shape}) that is different to the input size "
                                  f"({input.shape}) is deprecated. Please ensure they have the same size.")
+    if target._kind.dtype is not input._kind.dtype:
+        raise DtypeError(f"binary_cross_entropy: Found dtype {scalar_name(target._kind.dtype)} but expected "
+                         f"{scalar_name(input._kind.dtype)}; convert the target to the input's dtype, as "
+                         "target.to(input.dtype)")
     if bool(((input.detach() < 0) | (input.detach() > 1)).any()):
         raise ArgumentError("binary_cross_entropy: all elements of input should be between 0 and 1; apply sigmoid(), "
                             "or use binary_cross_entropy_with_logits")
@@ -309,6 +314,10 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
     reduction = checked_reduction("binary_cross_entropy_with_logits", reduction, size_average, reduce)
     if input._array.shape != target._array.shape:
         raise ArgumentValueError(f"Target size ({target.shape}) must be the same as input size ({input.shape})")
+    if input._kind.differentiable and not target._kind.differentiable:
+        raise DtypeError(f"binary_cross_entropy_with_logits: result type {scalar_name(input._kind.dtype)} can't be "
+                         f"cast to the desired output type {scalar_name(target._kind.dtype)}; give the target as "
+                         "floats, for example target.float()")
     return _binary_cross_entropy_with_logits(input, target, weight, pos_weight, reduction)
 
 

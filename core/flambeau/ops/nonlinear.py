@@ -81,7 +81,14 @@ def _logsigmoid_expr(x: Any) -> Any:
 @unary(**_FUNCTIONAL, vjp={"input": lambda g, input: g * (-input).sigmoid()}, expr=_logsigmoid_expr,
        grad_name="LogSigmoidBackward0")
 def logsigmoid(input: Tensor) -> Tensor:
-    """The logarithm of the logistic function, without overflow."""
+    """The logarithm of the logistic function, without overflow.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.logsigmoid.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.logsigmoid(torch.tensor([0., -1000.]))
+    tensor([-6.9315e-01, -1.0000e+03])
+    """
 
 
 # ---------------------------------------------------------------------------------------------- gelu, silu, mish
@@ -131,7 +138,14 @@ def _silu_backward(grad: Tensor, input: Tensor) -> Tensor:
 @unary(method=False, namespace="nn.functional", excluded=rules.INEXACT_ONLY, expr=lambda x: x / (1 + ir.exp(-x)),
        vjp={"input": lambda g, input: _silu_backward(g, input)})
 def _silu(input: Tensor) -> Tensor:
-    """The element times its logistic function."""
+    """The element times its logistic function.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.silu.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.silu(torch.tensor([0., 1.]))
+    tensor([0.0000, 0.7311])
+    """
 
 
 def _mish_slope(g: Tensor, input: Tensor) -> Tensor:
@@ -142,7 +156,14 @@ def _mish_slope(g: Tensor, input: Tensor) -> Tensor:
 @unary(**_FUNCTIONAL, vjp={"input": _mish_slope},
        expr=lambda x: x * ir.tanh(ir.where(x > 20.0, x, ir.log1p(ir.exp(x)))))
 def _mish(input: Tensor) -> Tensor:
-    """The element times the tanh of its softplus."""
+    """The element times the tanh of its softplus.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.mish.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.mish(torch.tensor([0., 1.]))
+    tensor([0.0000, 0.8651])
+    """
 
 
 # ---------------------------------------------------------------------------------------------- with a parameter
@@ -193,13 +214,27 @@ def _hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Ten
 @unary(**_FUNCTIONAL, expr=lambda x: ir.minimum(ir.maximum(x + 3, 0), 6) / 6,
        vjp={"input": lambda g, input: (g / 6).masked_fill((input <= -3) | (input >= 3), 0)})
 def _hardsigmoid(input: Tensor) -> Tensor:
-    """A line from 0 at -3 to 1 at 3."""
+    """A line from 0 at -3 to 1 at 3.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.hardsigmoid.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.hardsigmoid(torch.tensor([-4., 0., 4.]))
+    tensor([0.0000, 0.5000, 1.0000])
+    """
 
 
 @unary(**_FUNCTIONAL, expr=lambda x: x * ir.minimum(ir.maximum(x + 3, 0), 6) / 6,
        vjp={"input": lambda g, input: where(input >= 3, g, g * (input / 3 + 0.5)).masked_fill(input <= -3, 0)})
 def _hardswish(input: Tensor) -> Tensor:
-    """The element times its hardsigmoid."""
+    """The element times its hardsigmoid.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.hardswish.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.hardswish(torch.tensor([-4., 0., 4.]))
+    tensor([-0., 0., 4.])
+    """
 
 
 @binary(inplace=False, excluded=rules.FLOATS_ONLY, domain=((-4, 4), (0, 1)),

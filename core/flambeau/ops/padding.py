@@ -150,6 +150,28 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
 _functional_pad = pad
 
 
+@composite(method=False, namespace="torch nn.functional")
+def channel_shuffle(input: Tensor, groups: int) -> Tensor:
+    """Channels (dimension 1) taken in turn from each of `groups` equal groups.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.channel_shuffle.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.channel_shuffle(torch.arange(4.).reshape(1, 4, 1), 2).flatten()
+    tensor([0., 2., 1., 3.])
+    """
+    shape = input._array.shape
+    if len(shape) < 3:
+        raise ShapeError(f"channel_shuffle expects input with > 2 dims, but got input with sizes {list(shape)}")
+    if groups <= 0:
+        raise ArgumentError(f"Number of groups to divide channels in must be positive. Value of groups:{groups}")
+    if shape[1] % groups:
+        raise ShapeError(f"Number of channels must be divisible by groups. Got {shape[1]} channels and {groups} "
+                         "groups.")
+    parts = input.reshape((shape[0], groups, shape[1] // groups, *shape[2:]))
+    return parts.transpose(1, 2).reshape(shape)
+
+
 @operator(vjp={"input": lambda g, upscale_factor: pixel_unshuffle(g, upscale_factor)}, dtype_rule="any", method=False,
           namespace="nn.functional")
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
@@ -180,7 +202,14 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
 @operator(vjp={"input": lambda g, downscale_factor: pixel_shuffle(g, downscale_factor)}, dtype_rule="any",
           method=False, namespace="nn.functional")
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
-    """(..., C, H r, W r) as (..., C r r, H, W): what undoes `pixel_shuffle`."""
+    """(..., C, H r, W r) as (..., C r r, H, W): what undoes `pixel_shuffle`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.pixel_unshuffle.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.pixel_unshuffle(torch.ones(1, 2, 6, 6), 3).shape
+    torch.Size([1, 18, 2, 2])
+    """
     shape = input._array.shape
     factor = downscale_factor
     if len(shape) < 3:

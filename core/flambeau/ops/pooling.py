@@ -121,6 +121,10 @@ def max_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
     """The largest element per window of (N, C, L) or (C, L); with `return_indices`, also where it was.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.max_pool1d.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.max_pool1d(torch.tensor([[1., 5., 2., 3.]]), 2)
+    tensor([[5., 3.]])
     """
     return _max_pool("max_pool1d", 1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
@@ -146,6 +150,10 @@ def max_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
     """The largest element per window of (N, C, D, H, W) or (C, D, H, W); with `return_indices`, also where it was.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.max_pool3d.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.max_pool3d(torch.ones(1, 2, 4, 4, 4), 2).shape
+    torch.Size([1, 2, 2, 2, 2])
     """
     return _max_pool("max_pool3d", 3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
@@ -227,11 +235,15 @@ def avg_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
     """The mean of each window of (N, C, L) or (C, L).
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.avg_pool1d.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.avg_pool1d(torch.tensor([[1., 5., 2., 3.]]), 2)
+    tensor([[3.0000, 2.5000]])
     """
     return _avg_pool("avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
-@composite(namespace="nn.functional", method=False)
+@composite(namespace="nn.functional", method=False, out=True)
 def avg_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
                count_include_pad: bool = True, divisor_override: int | None = None) -> Tensor:
     """The mean of each window of (N, C, H, W) or (C, H, W).
@@ -247,12 +259,16 @@ def avg_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
                      divisor_override)
 
 
-@composite(namespace="nn.functional", method=False)
+@composite(namespace="nn.functional", method=False, out=True)
 def avg_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
                count_include_pad: bool = True, divisor_override: int | None = None) -> Tensor:
     """The mean of each window of (N, C, D, H, W) or (C, D, H, W).
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.avg_pool3d.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.avg_pool3d(torch.ones(1, 2, 4, 4, 4), 2).shape
+    torch.Size([1, 2, 2, 2, 2])
     """
     return _avg_pool("avg_pool3d", 3, input, kernel_size, stride, padding, ceil_mode, count_include_pad,
                      divisor_override)
@@ -268,7 +284,7 @@ def _adaptive_avg_pool(op: str, ndim: int, input: Tensor, output_size: Any) -> T
         wide = _adaptive_avg_pool(op, ndim, input.to(input._kind.compute.dtype), output_size)
         return wide.to(input._kind.dtype)
     spatial = tuple(input.shape[-ndim:])
-    given = (output_size,) * ndim if isinstance(output_size, int) else tuple(output_size)
+    given = (output_size,) * ndim if shapes.is_int(output_size) else tuple(output_size)
     if len(given) != ndim:
         raise ArgumentError(f"{op}: output_size must have {ndim} elements; given: {list(given)}")
     if any(each is not None and each < 0 for each in given):
@@ -296,6 +312,10 @@ def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     """Means over `output_size` bins of (N, C, L) or (C, L).
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.adaptive_avg_pool1d.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.adaptive_avg_pool1d(torch.tensor([[1., 5., 2., 4.]]), 2)
+    tensor([[3., 3.]])
     """
     return _adaptive_avg_pool("adaptive_avg_pool1d", 1, input, output_size)
 
@@ -318,5 +338,9 @@ def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """Means over bins of (N, C, D, H, W) or (C, D, H, W).
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.adaptive_avg_pool3d.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.adaptive_avg_pool3d(torch.ones(1, 2, 5, 6, 7), 3).shape
+    torch.Size([1, 2, 3, 3, 3])
     """
     return _adaptive_avg_pool("adaptive_avg_pool3d", 3, input, output_size)

@@ -23,7 +23,7 @@ def _given(variadic: tuple[Any, ...], keyword: Any, op: str) -> Shape:
     """The ints of a call `f(1, 2)`, `f((1, 2))` or `f(name=(1, 2))`."""
     if keyword is not None:
         variadic = (keyword,)
-    return () if len(variadic) == 1 and not isinstance(variadic[0], int) and not len(variadic[0]) else (
+    return () if len(variadic) == 1 and not shapes.is_int(variadic[0]) and not len(variadic[0]) else (
         shape_ops.as_dims(variadic, op))
 
 
@@ -98,7 +98,7 @@ def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None
     shape = input._array.shape
     if isinstance(repeats, Tensor) and repeats.numel() == 1:
         repeats = int(repeats.item())
-    if isinstance(repeats, int):
+    if shapes.is_int(repeats):
         if repeats < 0:
             raise ArgumentError(f"repeat_interleave: repeats has to be non-negative; given: {repeats}")
         wide = input.unsqueeze(dim + 1).expand((*shape[:dim + 1], repeats, *shape[dim + 1:]))
@@ -159,7 +159,15 @@ def flip(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
 
 @composite()
 def fliplr(input: Tensor) -> Tensor:
-    """The order along dimension 1 reversed."""
+    """The order along dimension 1 reversed.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.fliplr.html
+
+    >>> import flambeau as torch
+    >>> torch.fliplr(torch.tensor([[1, 2], [3, 4]]))
+    tensor([[2, 1],
+            [4, 3]])
+    """
     if input.dim() < 2:
         raise ArgumentError(f"fliplr: Input must be >= 2-d; given: {input.dim()}-d")
     return flip(input, 1)
@@ -167,7 +175,15 @@ def fliplr(input: Tensor) -> Tensor:
 
 @composite()
 def flipud(input: Tensor) -> Tensor:
-    """The order along dimension 0 reversed."""
+    """The order along dimension 0 reversed.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.flipud.html
+
+    >>> import flambeau as torch
+    >>> torch.flipud(torch.tensor([[1, 2], [3, 4]]))
+    tensor([[3, 4],
+            [1, 2]])
+    """
     if input.dim() < 1:
         raise ArgumentError("flipud: Input must be >= 1-d; given: 0-d")
     return flip(input, 0)
@@ -191,10 +207,10 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     >>> torch.tensor([1, 2, 3]).roll(1)
     tensor([3, 1, 2])
     """
-    steps = (shifts,) if isinstance(shifts, int) else tuple(shifts)
+    steps = (shifts,) if shapes.is_int(shifts) else tuple(shifts)
     if not steps:
         raise ArgumentError("roll: `shifts` required")
-    along = () if dims is None else (dims,) if isinstance(dims, int) else tuple(dims)
+    along = () if dims is None else (dims,) if shapes.is_int(dims) else tuple(dims)
     if not along and len(steps) == 1:
         return _roll(input.reshape(-1), steps, (0,)).reshape(input._array.shape)
     if len(along) != len(steps):
@@ -313,7 +329,15 @@ def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, devi
 @composite(method=False)
 def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None,
                  layout: Any = None) -> Tensor:
-    """Rows and columns of the upper triangle's elements, as a (2, n) tensor in row order."""
+    """Rows and columns of the upper triangle's elements, as a (2, n) tensor in row order.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.triu_indices.html
+
+    >>> import flambeau as torch
+    >>> torch.triu_indices(2, 3)
+    tensor([[0, 0, 0, 1, 1],
+            [0, 1, 2, 1, 2]])
+    """
     return _triangle_indices(row, col, lambda i, j: j - i >= offset, dtype, device, "triu_indices")
 
 
@@ -365,14 +389,30 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
 
 @composite()
 def diagflat(input: Tensor, offset: int = 0) -> Tensor:
-    """All elements on the diagonal of a matrix."""
+    """All elements on the diagonal of a matrix.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.diagflat.html
+
+    >>> import flambeau as torch
+    >>> torch.diagflat(torch.tensor([1, 2]))
+    tensor([[1, 0],
+            [0, 2]])
+    """
     return diag_embed(input.reshape(-1), offset)
 
 
 @operator(vjp={"input": lambda g, offset, dim1, dim2: _scattered(g, lambda x: diagonal(x, offset, dim1, dim2)),
                "src": lambda g, offset, dim1, dim2: diagonal(g, offset, dim1, dim2)}, dtype_rule="any")
 def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
-    """A copy with a diagonal replaced by `src`."""
+    """A copy with a diagonal replaced by `src`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.diagonal_scatter.html
+
+    >>> import flambeau as torch
+    >>> torch.diagonal_scatter(torch.zeros(2, 2), torch.ones(2))
+    tensor([[1., 0.],
+            [0., 1.]])
+    """
     return _replaced(input, src, lambda x: diagonal(x, offset, dim1, dim2), "diagonal_scatter")
 
 
@@ -397,13 +437,27 @@ def _ranged(x: Tensor, dim: int, start: int | None, end: int | None, step: int) 
                "src": lambda g, dim, start, end, step: _ranged(g, dim, start, end, step)}, dtype_rule="any")
 def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None,
                   step: int = 1) -> Tensor:
-    """A copy with a range of indices of a dimension replaced by `src`."""
+    """A copy with a range of indices of a dimension replaced by `src`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.slice_scatter.html
+
+    >>> import flambeau as torch
+    >>> torch.slice_scatter(torch.zeros(4), torch.ones(2), start=1, end=3)
+    tensor([0., 1., 1., 0.])
+    """
     return _replaced(input, src, lambda x: _ranged(x, dim, start, end, step), "slice_scatter")
 
 
 @composite()
 def as_strided_scatter(input: Tensor, src: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
-    """A copy with the elements of a strided layout replaced by `src`."""
+    """A copy with the elements of a strided layout replaced by `src`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.as_strided_scatter.html
+
+    >>> import flambeau as torch
+    >>> torch.as_strided_scatter(torch.zeros(4), torch.ones(2), (2,), (2,))
+    tensor([1., 0., 1., 0.])
+    """
     copy = input.clone()
     copy.as_strided(size, stride, storage_offset or 0).copy_(src)
     return copy

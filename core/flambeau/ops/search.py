@@ -37,7 +37,15 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
 
 @composite()
 def argwhere(input: Tensor) -> Tensor:
-    """The indices of the nonzero elements, one row each."""
+    """The indices of the nonzero elements, one row each.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.argwhere.html
+
+    >>> import flambeau as torch
+    >>> torch.argwhere(torch.tensor([[0, 1], [2, 0]]))
+    tensor([[0, 1],
+            [1, 0]])
+    """
     return _nonzero(input)
 
 

@@ -147,8 +147,8 @@ def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     torch.Size([3, 4, 2])
     """
     ndim = len(input._array.shape)
-    sources = (source,) if isinstance(source, int) else tuple(source)
-    places = (destination,) if isinstance(destination, int) else tuple(destination)
+    sources = (source,) if shapes.is_int(source) else tuple(source)
+    places = (destination,) if shapes.is_int(destination) else tuple(destination)
     if len(sources) != len(places):
         raise ArgumentError(f"movedim: Invalid source or destination dims: source ({list(sources)} dims) "
                             "should contain "
@@ -305,7 +305,12 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 
 @composite()
 def ravel(input: Tensor) -> Tensor:
-    """All elements in one dimension; a copy only where they do not lie in row-major order."""
+    """All elements in one dimension; a copy only where they do not lie in row-major order.
+
+    >>> import flambeau as torch
+    >>> torch.ravel(torch.tensor([[1, 2], [3, 4]]))
+    tensor([1, 2, 3, 4])
+    """
     return view(contiguous(input), (-1,)) if input.numel() else view(contiguous(input), (0,))
 
 
@@ -374,7 +379,7 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """
     if dim is not None:
         ndim = len(input._array.shape)
-        dim = shapes.wrap_dim(dim, ndim) if isinstance(dim, int) else shapes.wrap_dims(dim, ndim)
+        dim = shapes.wrap_dim(dim, ndim) if shapes.is_int(dim) else shapes.wrap_dims(dim, ndim)
     return _squeeze(input, dim)
 
 
@@ -454,7 +459,13 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
 
 @composite()
 def broadcast_to(input: Tensor, size: Any) -> Tensor:
-    """`input.expand(size)`."""
+    """`input.expand(size)`.
+
+    >>> import flambeau as torch
+    >>> torch.broadcast_to(torch.tensor([1, 2]), (2, 2))
+    tensor([[1, 2],
+            [1, 2]])
+    """
     return expand(input, tuple(size))
 
 
@@ -504,7 +515,13 @@ def _mt(self: Tensor) -> Tensor:
 
 @composite()
 def adjoint(input: Tensor) -> Tensor:
-    """The last two dimensions swapped, and the complex conjugate."""
+    """The last two dimensions swapped, and the complex conjugate.
+
+    >>> import flambeau as torch
+    >>> torch.adjoint(torch.tensor([[1j, 2 + 0j]]))
+    tensor([[0.-1.j],
+            [2.-0.j]])
+    """
     if len(input._array.shape) < 2:
         raise ShapeError("tensor.adjoint() is only supported on matrices or batches of matrices. "
                          f"Got {input.dim()}-D tensor.")
@@ -556,11 +573,21 @@ def atleast_1d(*tensors: Any) -> Any:
 
 @composite(method=False)
 def atleast_2d(*tensors: Any) -> Any:
-    """The tensor, or each of several, with at least two dimensions."""
+    """The tensor, or each of several, with at least two dimensions.
+
+    >>> import flambeau as torch
+    >>> torch.atleast_2d(torch.tensor([1, 2]))
+    tensor([[1, 2]])
+    """
     return _at_least(2, tensors)
 
 
 @composite(method=False)
 def atleast_3d(*tensors: Any) -> Any:
-    """The tensor, or each of several, with at least three dimensions."""
+    """The tensor, or each of several, with at least three dimensions.
+
+    >>> import flambeau as torch
+    >>> torch.atleast_3d(torch.tensor([1, 2])).shape
+    torch.Size([1, 2, 1])
+    """
     return _at_least(3, tensors)

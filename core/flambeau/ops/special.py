@@ -30,13 +30,27 @@ def erf(input: Tensor) -> Tensor:
 @unary(promote=int_to_float, excluded=(COMPLEX,), expr=ir.erfc,
        vjp={"input": lambda g, input: g * ((input * -input).exp() * -_TWO_OVER_SQRT_PI)})
 def erfc(input: Tensor) -> Tensor:
-    """`1 - erf(x)` without loss of accuracy for large elements."""
+    """`1 - erf(x)` without loss of accuracy for large elements.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.erfc.html
+
+    >>> import flambeau as torch
+    >>> torch.erfc(torch.tensor([0., 1.]))
+    tensor([1.0000, 0.1573])
+    """
 
 
 @unary(promote=int_to_float, excluded=(COMPLEX,), expr=ir.erfinv, domain=(-0.9, 0.9),
        vjp={"input": lambda g, result: g * ((result * result).exp() * _SQRT_PI_OVER_TWO)})
 def erfinv(input: Tensor) -> Tensor:
-    """The inverse of the error function; infinite at -1 and 1, nan beyond."""
+    """The inverse of the error function; infinite at -1 and 1, nan beyond.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.erfinv.html
+
+    >>> import flambeau as torch
+    >>> torch.erfinv(torch.tensor([0., 0.5]))
+    tensor([0.0000, 0.4769])
+    """
 
 
 @unary(promote=int_to_float, excluded=(COMPLEX,), expr=ir.lgamma, domain=(0.1, 9),
@@ -53,7 +67,14 @@ def lgamma(input: Tensor) -> Tensor:
 @unary(promote=int_to_float, excluded=(COMPLEX,), expr=ir.digamma, domain=(0.1, 9),
        vjp={"input": lambda g, input: g * polygamma(1, input)})
 def digamma(input: Tensor) -> Tensor:
-    """The logarithmic derivative of the gamma function."""
+    """The logarithmic derivative of the gamma function.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.digamma.html
+
+    >>> import flambeau as torch
+    >>> torch.digamma(torch.tensor([1., 2.]))
+    tensor([-0.5772,  0.4228])
+    """
 
 
 @unary(promote=int_to_float, excluded=(COMPLEX,), domain=(0.1, 9), method=False, namespace="internal", inplace=False,
@@ -71,7 +92,14 @@ def _polygamma(input: Tensor, order: float) -> Tensor:
 
 @composite(method=False)
 def polygamma(n: int, input: Tensor) -> Tensor:
-    """The derivative of order `n` of `digamma`."""
+    """The derivative of order `n` of `digamma`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.polygamma.html
+
+    >>> import flambeau as torch
+    >>> torch.polygamma(1, torch.tensor([1., 2.]))
+    tensor([1.6449, 0.6449])
+    """
     if n < 0:
         raise UnsupportedError(message("polygamma", "polygamma(n, x) does not support negative n.", given=f"n={n}"))
     return digamma(input) if n == 0 else _trigamma(input) if n == 1 else _polygamma(input, float(n))
@@ -193,12 +221,26 @@ def copysign(input: Tensor, other: Any) -> Tensor:
 
 @binary(excluded=rules.FLOATS_ONLY, vjp="none", expr=ir.nextafter)
 def nextafter(input: Tensor, other: Tensor) -> Tensor:
-    """The next number of the dtype after `input` in the direction of `other`."""
+    """The next number of the dtype after `input` in the direction of `other`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nextafter.html
+
+    >>> import flambeau as torch
+    >>> torch.nextafter(torch.tensor([1.]), torch.tensor([2.])) > 1
+    tensor([True])
+    """
 
 
 @composite(out=True, inplace=True)
 def ldexp(input: Tensor, other: Tensor) -> Tensor:
-    """`input * 2 ** other`."""
+    """`input * 2 ** other`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.ldexp.html
+
+    >>> import flambeau as torch
+    >>> torch.ldexp(torch.tensor([1., 3.]), torch.tensor([2, -1]))
+    tensor([4.0000, 1.5000])
+    """
     return input * (2.0 ** other)
 
 

@@ -87,7 +87,14 @@ def clamp_(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
 
 @front(_clamp_min)
 def clamp_min(input: Tensor, min: Any, *, out: Tensor | None = None) -> Tensor:
-    """Each element, at least `min`."""
+    """Each element, at least `min`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.clamp_min.html
+
+    >>> import flambeau as torch
+    >>> torch.clamp_min(torch.tensor([-1, 2]), 0)
+    tensor([0, 2])
+    """
     if not isinstance(input, Tensor):
         raise wrong_type(_clamp_min.op, 0, input)
     return _clamp_min(input, min, out=out)
@@ -95,7 +102,14 @@ def clamp_min(input: Tensor, min: Any, *, out: Tensor | None = None) -> Tensor:
 
 @front(_clamp_max)
 def clamp_max(input: Tensor, max: Any, *, out: Tensor | None = None) -> Tensor:
-    """Each element, at most `max`."""
+    """Each element, at most `max`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.clamp_max.html
+
+    >>> import flambeau as torch
+    >>> torch.clamp_max(torch.tensor([-1, 2]), 0)
+    tensor([-1,  0])
+    """
     if not isinstance(input, Tensor):
         raise wrong_type(_clamp_max.op, 0, input)
     return _clamp_max(input, max, out=out)

@@ -34,13 +34,27 @@ def exp(input: Tensor) -> Tensor:
 
 @unary(promote=int_to_float, vjp={"input": lambda g, result: g * conj(result) * _LN2}, expr=ir.exp2)
 def exp2(input: Tensor) -> Tensor:
-    """2 to the power of each element."""
+    """2 to the power of each element.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.exp2.html
+
+    >>> import flambeau as torch
+    >>> torch.exp2(torch.tensor([0., 3.]))
+    tensor([1., 8.])
+    """
     return exp(input * _LN2)
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, result: g * conj(result + 1)}, expr=ir.expm1)
 def expm1(input: Tensor) -> Tensor:
-    """`exp(x) - 1` without loss of accuracy near 0."""
+    """`exp(x) - 1` without loss of accuracy near 0.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.expm1.html
+
+    >>> import flambeau as torch
+    >>> torch.expm1(torch.tensor([0., 1.]))
+    tensor([0.0000, 1.7183])
+    """
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, input: g / conj(input)}, expr=ir.log, domain=(0.1, 9))
@@ -55,20 +69,41 @@ def log(input: Tensor) -> Tensor:
 
 @unary(promote=int_to_float, vjp={"input": lambda g, input: g / conj(input * _LN2)}, expr=ir.log2, domain=(0.1, 9))
 def log2(input: Tensor) -> Tensor:
-    """The logarithm to base 2."""
+    """The logarithm to base 2.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.log2.html
+
+    >>> import flambeau as torch
+    >>> torch.log2(torch.tensor([1., 8.]))
+    tensor([0., 3.])
+    """
     return log(input) / _LN2
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, input: g / conj(input * _LN10)}, expr=ir.log10, domain=(0.1, 9))
 def log10(input: Tensor) -> Tensor:
-    """The logarithm to base 10."""
+    """The logarithm to base 10.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.log10.html
+
+    >>> import flambeau as torch
+    >>> torch.log10(torch.tensor([1., 10.]))
+    tensor([0., 1.])
+    """
     return log(input) / _LN10
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, input: g / conj(input + 1)}, expr=ir.log1p, domain=(-0.9, 4),
        grad_name="Log1PBackward0")
 def log1p(input: Tensor) -> Tensor:
-    """`log(1 + x)` without loss of accuracy near 0."""
+    """`log(1 + x)` without loss of accuracy near 0.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.log1p.html
+
+    >>> import flambeau as torch
+    >>> torch.log1p(torch.tensor([0., 1.]))
+    tensor([0.0000, 0.6931])
+    """
 
 
 # ---------------------------------------------------------------------------------------------- trigonometry
@@ -84,33 +119,68 @@ def sin(input: Tensor) -> Tensor:
 
 @unary(promote=int_to_float, vjp={"input": lambda g, input: -g * conj(input.sin())}, expr=ir.cos)
 def cos(input: Tensor) -> Tensor:
-    """The cosine of angles in radians."""
+    """The cosine of angles in radians.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.cos.html
+
+    >>> import flambeau as torch
+    >>> torch.cos(torch.tensor([0., 1.]))
+    tensor([1.0000, 0.5403])
+    """
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, result: g * conj(result * result + 1)}, expr=ir.tan,
        domain=(-1.3, 1.3))
 def tan(input: Tensor) -> Tensor:
-    """The tangent of angles in radians."""
+    """The tangent of angles in radians.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.tan.html
+
+    >>> import flambeau as torch
+    >>> torch.tan(torch.tensor([0., 1.]))
+    tensor([0.0000, 1.5574])
+    """
     return sin(input) / cos(input)
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, input: g * conj((1 - input * input).rsqrt())}, expr=ir.asin,
        domain=(-0.9, 0.9))
 def asin(input: Tensor) -> Tensor:
-    """The angle in radians whose sine is given; nan outside of [-1, 1]."""
+    """The angle in radians whose sine is given; nan outside of [-1, 1].
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.asin.html
+
+    >>> import flambeau as torch
+    >>> torch.asin(torch.tensor([0.5, 2.]))
+    tensor([0.5236,    nan])
+    """
     return atan2(input, ((1 - input) * (1 + input)).sqrt())
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, input: -g * conj((1 - input * input).rsqrt())}, expr=ir.acos,
        domain=(-0.9, 0.9))
 def acos(input: Tensor) -> Tensor:
-    """The angle in radians whose cosine is given; nan outside of [-1, 1]."""
+    """The angle in radians whose cosine is given; nan outside of [-1, 1].
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.acos.html
+
+    >>> import flambeau as torch
+    >>> torch.acos(torch.tensor([1., 0.5]))
+    tensor([0.0000, 1.0472])
+    """
     return atan2(((1 - input) * (1 + input)).sqrt(), input)
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, input: g / conj(input * input + 1)}, expr=ir.atan)
 def atan(input: Tensor) -> Tensor:
-    """The angle in radians whose tangent is given."""
+    """The angle in radians whose tangent is given.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.atan.html
+
+    >>> import flambeau as torch
+    >>> torch.atan(torch.tensor([0., 1.]))
+    tensor([0.0000, 0.7854])
+    """
     return atan2(input, input * 0 + 1)
 
 
@@ -128,20 +198,41 @@ def atan2(input: Tensor, other: Tensor) -> Tensor:
 
 @unary(promote=int_to_float, vjp={"input": lambda g, input: g * conj(input.cosh())}, expr=ir.sinh)
 def sinh(input: Tensor) -> Tensor:
-    """The hyperbolic sine."""
+    """The hyperbolic sine.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.sinh.html
+
+    >>> import flambeau as torch
+    >>> torch.sinh(torch.tensor([0., 1.]))
+    tensor([0.0000, 1.1752])
+    """
     grown = expm1(input)
     return (grown + grown / (grown + 1)) / 2
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, input: g * conj(input.sinh())}, expr=ir.cosh)
 def cosh(input: Tensor) -> Tensor:
-    """The hyperbolic cosine."""
+    """The hyperbolic cosine.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.cosh.html
+
+    >>> import flambeau as torch
+    >>> torch.cosh(torch.tensor([0., 1.]))
+    tensor([1.0000, 1.5431])
+    """
     return (exp(input) + exp(-input)) / 2
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, input: g * conj((input * input + 1).rsqrt())}, expr=ir.asinh)
 def asinh(input: Tensor) -> Tensor:
-    """The inverse of the hyperbolic sine."""
+    """The inverse of the hyperbolic sine.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.asinh.html
+
+    >>> import flambeau as torch
+    >>> torch.asinh(torch.tensor([0., 1.]))
+    tensor([0.0000, 0.8814])
+    """
     size = input.abs()
     return log1p(size + size * size / (1 + (size * size + 1).sqrt())) * input.sign()
 
@@ -149,14 +240,28 @@ def asinh(input: Tensor) -> Tensor:
 @unary(promote=int_to_float, vjp={"input": lambda g, input: g * conj(((input - 1).sqrt() * (input + 1).sqrt())
                                                                     .reciprocal())}, expr=ir.acosh, domain=(1.1, 5))
 def acosh(input: Tensor) -> Tensor:
-    """The inverse of the hyperbolic cosine; nan below 1."""
+    """The inverse of the hyperbolic cosine; nan below 1.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.acosh.html
+
+    >>> import flambeau as torch
+    >>> torch.acosh(torch.tensor([1., 2.]))
+    tensor([0.0000, 1.3170])
+    """
     return log(input + ((input - 1) * (input + 1)).sqrt())
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, input: g / conj(1 - input * input)}, expr=ir.atanh,
        domain=(-0.9, 0.9))
 def atanh(input: Tensor) -> Tensor:
-    """The inverse of the hyperbolic tangent; nan outside of [-1, 1]."""
+    """The inverse of the hyperbolic tangent; nan outside of [-1, 1].
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.atanh.html
+
+    >>> import flambeau as torch
+    >>> torch.atanh(torch.tensor([0., 0.5]))
+    tensor([0.0000, 0.5493])
+    """
     return (log1p(input) - log1p(-input)) / 2
 
 
@@ -168,7 +273,14 @@ def _hypot_slope(g: Tensor, side: Tensor, result: Tensor) -> Tensor:
         vjp={"input": lambda g, input, result: _hypot_slope(g, input, result),
              "other": lambda g, other, result: _hypot_slope(g, other, result)})
 def hypot(input: Tensor, other: Tensor) -> Tensor:
-    """The length of the hypotenuse, `sqrt(x * x + y * y)`, without overflow."""
+    """The length of the hypotenuse, `sqrt(x * x + y * y)`, without overflow.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.hypot.html
+
+    >>> import flambeau as torch
+    >>> torch.hypot(torch.tensor([3.]), torch.tensor([4.]))
+    tensor([5.])
+    """
     large, small = input.abs().maximum(other.abs()), input.abs().minimum(other.abs())
     ratio = (small / large).masked_fill(large == 0, 0)
     return large * (ratio * ratio + 1).sqrt()
@@ -182,13 +294,27 @@ arctan2 = alias("arctan2", atan2)
 @unary(promote=int_to_float, excluded=(COMPLEX,), vjp={"input": lambda g: g * (math.pi / 180)},
        grad_name="Deg2RadBackward0", expr=lambda x: x * (math.pi / 180))
 def deg2rad(input: Tensor) -> Tensor:
-    """Degrees to radians."""
+    """Degrees to radians.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.deg2rad.html
+
+    >>> import flambeau as torch
+    >>> torch.deg2rad(torch.tensor([180.]))
+    tensor([3.1416])
+    """
 
 
 @unary(promote=int_to_float, excluded=(COMPLEX,), vjp={"input": lambda g: g * (180 / math.pi)},
        grad_name="Rad2DegBackward0", expr=lambda x: x * (180 / math.pi))
 def rad2deg(input: Tensor) -> Tensor:
-    """Radians to degrees."""
+    """Radians to degrees.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.rad2deg.html
+
+    >>> import flambeau as torch
+    >>> torch.rad2deg(torch.tensor([1.]))
+    tensor([57.2958])
+    """
 
 
 def _sinc_slope(g: Tensor, input: Tensor) -> Tensor:
@@ -200,7 +326,14 @@ def _sinc_slope(g: Tensor, input: Tensor) -> Tensor:
 @unary(promote=int_to_float, vjp={"input": _sinc_slope},
        expr=lambda x: ir.where(ir.eq(x, 0), 1.0, ir.sin(x * math.pi) / (x * math.pi)))
 def sinc(input: Tensor) -> Tensor:
-    """`sin(pi x) / (pi x)`, 1 at 0."""
+    """`sin(pi x) / (pi x)`, 1 at 0.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.sinc.html
+
+    >>> import flambeau as torch
+    >>> torch.sinc(torch.tensor([0., 0.5]))
+    tensor([1.0000, 0.6366])
+    """
 
 
 # ---------------------------------------------------------------------------------------------- rounding
@@ -220,13 +353,27 @@ def floor(input: Tensor) -> Tensor:
 
 @unary(excluded=_NO_BOOL_OR_COMPLEX, vjp={"input": rules.zeros}, expr=ir.ceil)
 def ceil(input: Tensor) -> Tensor:
-    """Each element rounded up."""
+    """Each element rounded up.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.ceil.html
+
+    >>> import flambeau as torch
+    >>> torch.ceil(torch.tensor([1.2, -1.2]))
+    tensor([ 2., -1.])
+    """
     return -floor(-input)
 
 
 @unary(excluded=_NO_BOOL_OR_COMPLEX, vjp={"input": rules.zeros}, expr=ir.trunc)
 def trunc(input: Tensor) -> Tensor:
-    """Each element rounded towards zero."""
+    """Each element rounded towards zero.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.trunc.html
+
+    >>> import flambeau as torch
+    >>> torch.trunc(torch.tensor([1.7, -1.7]))
+    tensor([ 1., -1.])
+    """
     return input - fmod(input, 1)
 
 
@@ -235,7 +382,14 @@ fix = alias("fix", trunc)
 
 @unary(excluded=rules.FLOATS_ONLY, vjp={"input": lambda g: g}, expr=lambda x: x - ir.trunc(x))
 def frac(input: Tensor) -> Tensor:
-    """The part behind the point, with the sign of the element."""
+    """The part behind the point, with the sign of the element.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.frac.html
+
+    >>> import flambeau as torch
+    >>> torch.frac(torch.tensor([1.5, -1.5]))
+    tensor([ 0.5000, -0.5000])
+    """
 
 
 @unary(excluded=_NO_BOOL_OR_COMPLEX, vjp={"input": rules.zeros}, expr=ir.round_)
@@ -299,14 +453,28 @@ def _weight(g: Tensor, mine: Tensor, other: Tensor, grow: Any) -> Tensor:
         vjp={"input": lambda g, input, other: _weight(g, input, other, exp),
              "other": lambda g, input, other: _weight(g, other, input, exp)})
 def logaddexp(input: Tensor, other: Tensor) -> Tensor:
-    """`log(exp(x) + exp(y))` without overflow."""
+    """`log(exp(x) + exp(y))` without overflow.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.logaddexp.html
+
+    >>> import flambeau as torch
+    >>> torch.logaddexp(torch.tensor([1000.]), torch.tensor([1000.]))
+    tensor([1000.6932])
+    """
 
 
 @binary(excluded=rules.FLOATS_ONLY, inplace=False, expr=_logaddexp2_expr, grad_name="Logaddexp2Backward0",
         vjp={"input": lambda g, input, other: _weight(g, input, other, exp2),
              "other": lambda g, input, other: _weight(g, other, input, exp2)})
 def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
-    """`log2(2 ** x + 2 ** y)` without overflow."""
+    """`log2(2 ** x + 2 ** y)` without overflow.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.logaddexp2.html
+
+    >>> import flambeau as torch
+    >>> torch.logaddexp2(torch.tensor([3.]), torch.tensor([3.]))
+    tensor([4.])
+    """
 
 
 hypot, atan2, logaddexp, logaddexp2 = (rules.tensors(each, 2) for each in (hypot, atan2, logaddexp, logaddexp2))

@@ -264,13 +264,27 @@ def _imag(input: Tensor) -> Tensor:
 
 @composite(method=False)
 def real(input: Tensor) -> Tensor:
-    """The view of the real parts; a real tensor itself."""
+    """The view of the real parts; a real tensor itself.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.real.html
+
+    >>> import flambeau as torch
+    >>> torch.real(torch.tensor([1 + 2j]))
+    tensor([1.])
+    """
     return _real(input)
 
 
 @composite(method=False)
 def imag(input: Tensor) -> Tensor:
-    """The view of the imaginary parts of a complex tensor."""
+    """The view of the imaginary parts of a complex tensor.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.imag.html
+
+    >>> import flambeau as torch
+    >>> torch.imag(torch.tensor([1 + 2j]))
+    tensor([2.])
+    """
     return _imag(input)
 
 
@@ -330,7 +344,14 @@ def _split_with_sizes(input: Tensor, split_sizes: Shape, dim: int) -> list[Any]:
 
 @front(_split_with_sizes)
 def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """Views of parts of the given sizes, which add up to the dimension's."""
+    """Views of parts of the given sizes, which add up to the dimension's.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.split_with_sizes.html
+
+    >>> import flambeau as torch
+    >>> torch.split_with_sizes(torch.arange(3), (1, 2))
+    (tensor([0]), tensor([1, 2]))
+    """
     shape = input._array.shape
     if not shape:
         raise ArgumentError("split expects at least a 1-dimensional tensor; given: a 0-d tensor")
@@ -480,17 +501,36 @@ def _untracked(parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
 
 @composite()
 def unsafe_split(input: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """`split` whose results are tensors of their own, not views."""
+    """`split` whose results are tensors of their own, not views.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.unsafe_split.html
+
+    >>> import flambeau as torch
+    >>> torch.unsafe_split(torch.arange(3), 2)
+    (tensor([0, 1]), tensor([2]))
+    """
     return _untracked(split(input, split_size, dim))
 
 
 @composite()
 def unsafe_split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """`split_with_sizes` whose results are tensors of their own, not views."""
+    """`split_with_sizes` whose results are tensors of their own, not views.
+
+    >>> import flambeau as torch
+    >>> torch.unsafe_split_with_sizes(torch.arange(3), (1, 2))
+    (tensor([0]), tensor([1, 2]))
+    """
     return _untracked(split_with_sizes(input, split_sizes, dim))
 
 
 @composite()
 def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """`chunk` whose results are tensors of their own, not views."""
+    """`chunk` whose results are tensors of their own, not views.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.unsafe_chunk.html
+
+    >>> import flambeau as torch
+    >>> torch.unsafe_chunk(torch.arange(4), 2)
+    (tensor([0, 1]), tensor([2, 3]))
+    """
     return _untracked(chunk(input, chunks, dim))

@@ -230,7 +230,7 @@ def _window_arguments(op: str, kernel_size: Any, dilation: Any, padding: Any, st
     return pairs
 
 
-@composite(namespace="nn.functional", method=False)
+@composite(namespace="nn.functional", method=False, name="functional_unfold")
 def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
     """All windows of (N, C, H, W) or (C, H, W) as columns: (N, C * window size, number of windows).
 
@@ -279,6 +279,3 @@ def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, p
     single = input.ndim == 2
     result: Tensor = col2im(input.unsqueeze(0) if single else input, spatial, *pairs)
     return result.squeeze(0) if single else result
-
-
-__all__ = ["adaptive_max_pool1d"]

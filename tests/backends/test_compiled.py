@@ -1,0 +1,44 @@
+"""The loops that Numba compiles give, bit for bit, what their NumPy forms give."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from flambeau_numpy.kernels import compiled, optimizer
+
+pytest.importorskip("numba", reason="the extra `jit` is not installed")
+
+OPTIONS = [
+    (1e-3, 0.9, 0.999, 1e-8, 0.0, False, False),
+    (1e-2, 0.8, 0.99, 1e-6, 0.1, False, True),
+    (1e-2, 0.9, 0.999, 1e-8, 0.1, True, False),
+]
+
+
+def state(dtype, seed=0):
+    random = np.random.default_rng(seed)
+    shapes = [(130, 140), (3, 5), (1,)]
+    params, grads = ([random.standard_normal(shape).astype(dtype) for shape in shapes] for _ in range(2))
+    grads[0][0] = 0
+    return params, grads, [np.zeros_like(each) for each in params], [np.zeros_like(each) for each in params]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("options", OPTIONS)
+def test_adam_is_the_same_with_and_without(monkeypatch, dtype, options):
+    results = []
+    for available in (True, False):
+        monkeypatch.setattr(compiled, "_available", available)
+        monkeypatch.setattr(compiled, "_adam", None)
+        params, grads, averages, squares = state(dtype)
+        for count in range(1, 4):
+            optimizer.adam_step(params, grads, averages, squares, [], [count] * 3, *options)
+        assert (compiled._adam is not None) is available
+        results.append([*params, *averages, *squares])
+    for with_numba, without in zip(*results, strict=True):
+        np.testing.assert_array_equal(with_numba, without)
+
+
+def test_small_models_do_not_wait_for_numba(monkeypatch):
+    monkeypatch.setattr(compiled, "_adam", None)
+    assert compiled.adam_loop(compiled.WORTH - 1) is None
