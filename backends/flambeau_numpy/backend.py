@@ -9,28 +9,15 @@ from __future__ import annotations
 import os
 from typing import Any, ClassVar
 
-import ml_dtypes
 import numpy as np
 
 import flambeau.dtypes as fd
 from flambeau.backend import Capabilities, DeviceProperties, HostBackend, Kernel
 from flambeau.dtypes import dtype
+from flambeau_numpy.dtypes import E4M3, FROM_NUMPY, TO_NUMPY, saturated
 from flambeau_numpy.quiet import quiet
 
-TO_NUMPY: dict[dtype, np.dtype[Any]] = {
-    each: np.dtype(getattr(ml_dtypes, each.name) if hasattr(ml_dtypes, each.name) else each.name) for each in fd.ALL}
 _array = quiet(np.array)  # a number beyond the dtype becomes infinite without a word
-FROM_NUMPY: dict[np.dtype[Any], dtype] = {theirs: ours for ours, theirs in TO_NUMPY.items()}
-
-_E4M3 = TO_NUMPY[fd.float8_e4m3fn]
-_E4M3_LARGEST = 448.0
-
-
-def saturated(array: Any, dtype: np.dtype[Any]) -> Any:
-    """What to cast to `dtype`: for float8_e4m3fn, which has no infinity, PyTorch takes the largest number instead."""
-    if dtype is not _E4M3 or array.dtype is _E4M3:
-        return array
-    return np.clip(array, -_E4M3_LARGEST, _E4M3_LARGEST)
 
 
 class NumpyBackend(HostBackend):
@@ -107,7 +94,7 @@ class NumpyBackend(HostBackend):
     # -- the host's part
     def from_python(self, data: Any, dtype: dtype | None) -> Any:
         if dtype is fd.float8_e4m3fn:
-            return saturated(_array(data, np.dtype(np.float32)), _E4M3).astype(_E4M3)
+            return saturated(_array(data, np.dtype(np.float32)), E4M3).astype(E4M3)
         return _array(data, None if dtype is None else TO_NUMPY[dtype])
 
     def wrap(self, array: Any) -> Any:

@@ -153,3 +153,22 @@ def test_pages_are_written_only_when_they_change(operator_pages: ModuleType, tmp
     after = {path: path.stat().st_mtime_ns for path in tmp_path.glob("*.rst")}
     assert {path.stem for path in before.keys() - after.keys()} == {"operators-gone"}
     assert all(before[path] == when for path, when in after.items())
+
+
+WITHOUT_EXAMPLE = {
+    **dict.fromkeys("view_as reshape_as expand_as".split(), "the docstring is the call that it stands for"),
+    **dict.fromkeys("hsplit vsplit dsplit atleast_1d narrow_copy rrelu_".split(), "the operator named in it has one"),
+    **dict.fromkeys("native_layer_norm native_group_norm native_batch_norm".split(), "what the public norms call"),
+}
+"""Public operators whose docstring has no example, each with the reason; those named `..._copy` have their view's."""
+
+
+def test_public_operators_have_examples(operator_pages: ModuleType):
+    from flambeau.registry import OPERATORS
+
+    public = {name: record for name, record in OPERATORS.items() if operator_pages.faces(record)}
+    bare = {name for name, record in public.items() if ">>>" not in record.doc}
+    copies = {name for name in bare if public[name].module.endswith(".copies")}
+    assert sorted(bare - copies - WITHOUT_EXAMPLE.keys()) == []
+    assert sorted(WITHOUT_EXAMPLE.keys() - bare) == [], "no longer needs its exception"
+    assert [name for name, record in OPERATORS.items() if not record.doc.strip()] == []

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from flambeau_numpy.backend import TO_NUMPY, saturated
+from flambeau_numpy.dtypes import TO_NUMPY, saturated
 from flambeau_numpy.quiet import quiet
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flambeau_numpy.backend import TO_NUMPY
+from flambeau_numpy.dtypes import TO_NUMPY
 
 
 def _draw(name: str) -> Callable[..., Any]:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from flambeau_numpy.backend import TO_NUMPY
+from flambeau_numpy.dtypes import TO_NUMPY
 from flambeau_numpy.quiet import quiet
 
 _add, _mul, _max, _min = np.add.reduce, np.multiply.reduce, np.maximum.reduce, np.minimum.reduce

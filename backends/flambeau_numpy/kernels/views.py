@@ -66,7 +66,7 @@ def _alias(a: Any) -> Any:
 
 def _reinterpret(a: Any, size: Any, strides: Any, offset: int, dtype: Any) -> Any:
     """The memory of `a` read as another dtype; strides and offset in elements of that dtype."""
-    from flambeau_numpy.backend import TO_NUMPY
+    from flambeau_numpy.dtypes import TO_NUMPY
     root = a
     while isinstance(root.base, np.ndarray):
         root = root.base

@@ -291,7 +291,7 @@ def _decomposed(record: OpDef, args: tuple[Any, ...], kind: Kind) -> Any:
 
 
 def _own(result: Tensor, args: tuple[Any, ...]) -> Tensor:
-    """The result without what it was made of: nobody sees the steps of a decomposition, nor gets an argument's memory."""
+    """The result without what it was made of: nobody sees a decomposition's steps, nor gets an argument's memory."""
     if result._view is None and not any(result is each for each in args):
         return result
     storage = result._kind.backend.storage

@@ -26,7 +26,7 @@ def _adaptive_name(node: Any) -> str:
     return f"AdaptiveMaxPool{len(node.shape[0]) - 2}DBackward0"
 
 
-@operator(method=False, outputs=("values", "indices"), grad_name=_adaptive_name, vjp={
+@operator(namespace="internal", outputs=("values", "indices"), grad_name=_adaptive_name, vjp={
     "input": lambda gs, indices, input_shape: pool_scatter(gs[0], indices, input_shape[2:])})
 def adaptive_max_pool(input: Tensor, out: Shape) -> tuple[Tensor, Tensor]:
     """(largest value per bin, its position in the flattened spatial dimensions)."""
@@ -75,6 +75,10 @@ def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = 
     """The largest element of each of `output_size` bins of (N, C, L) or (C, L).
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.adaptive_max_pool1d.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.adaptive_max_pool1d(torch.tensor([[1., 5., 2., 4.]]), 2)
+    tensor([[5., 4.]])
     """
     return _adaptive_max_pool("adaptive_max_pool1d", 1, input, output_size, return_indices)
 
@@ -97,12 +101,16 @@ def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = 
     """The largest element of each bin of (N, C, D, H, W) or (C, D, H, W).
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.adaptive_max_pool3d.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.adaptive_max_pool3d(torch.ones(1, 2, 5, 6, 7), 3).shape
+    torch.Size([1, 2, 3, 3, 3])
     """
     return _adaptive_max_pool("adaptive_max_pool3d", 3, input, output_size, return_indices)
 
 
 # ---------------------------------------------------------------------------------------------- the inverse of max_pool
-@operator(method=False, grad_name=lambda node: f"MaxUnpool{len(node.shape) - 2}DBackward0", vjp={
+@operator(namespace="internal", grad_name=lambda node: f"MaxUnpool{len(node.shape) - 2}DBackward0", vjp={
     "input": lambda g, indices: pool_gather(g, indices)})
 def max_unpool(input: Tensor, indices: Tensor, spatial: Shape) -> Tensor:
     """Zeros with each element at its position in the flattened spatial dimensions; the last of several stays."""
@@ -159,6 +167,10 @@ def max_unpool1d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any =
     """What `max_pool1d` came from, with zeros where it kept nothing.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.max_unpool1d.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.max_unpool1d(torch.tensor([[5., 4.]]), torch.tensor([[1, 3]]), 2)
+    tensor([[0., 5., 0., 4.]])
     """
     return _max_unpool("max_unpool1d", 1, input, indices, kernel_size, stride, padding, output_size)
 
@@ -169,6 +181,10 @@ def max_unpool2d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any =
     """What `max_pool2d` came from, with zeros where it kept nothing.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.max_unpool2d.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.max_unpool2d(torch.ones(1, 1, 1), torch.tensor([[[3]]]), 2).tolist()
+    [[[0.0, 0.0], [0.0, 1.0]]]
     """
     return _max_unpool("max_unpool2d", 2, input, indices, kernel_size, stride, padding, output_size)
 
@@ -179,6 +195,10 @@ def max_unpool3d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any =
     """What `max_pool3d` came from, with zeros where it kept nothing.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.max_unpool3d.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.max_unpool3d(torch.ones(1, 1, 1, 1), torch.tensor([[[[7]]]]), 2).sum()
+    tensor(1.)
     """
     return _max_unpool("max_unpool3d", 3, input, indices, kernel_size, stride, padding, output_size)
 
@@ -189,7 +209,7 @@ def _windows(size: Shape, kernel: Shape, dilation: Shape, padding: Shape, stride
                   in zip(size, kernel, dilation, padding, stride, strict=True)])
 
 
-@operator(method=False, grad_name="Im2ColBackward0", vjp={
+@operator(namespace="internal", grad_name="Im2ColBackward0", vjp={
     "input": lambda g, input_shape, kernel, dilation, padding, stride: col2im(
         g, input_shape[2:], kernel, dilation, padding, stride)})
 def im2col(input: Tensor, kernel: Shape, dilation: Shape, padding: Shape, stride: Shape) -> Tensor:
@@ -205,7 +225,7 @@ def im2col(input: Tensor, kernel: Shape, dilation: Shape, padding: Shape, stride
     return view.reshape(input.shape[0], input.shape[1] * math.prod(kernel), math.prod(out))
 
 
-@operator(method=False, grad_name="Col2ImBackward0", vjp={
+@operator(namespace="internal", grad_name="Col2ImBackward0", vjp={
     "input": lambda g, kernel, dilation, padding, stride: im2col(g, kernel, dilation, padding, stride)})
 def col2im(input: Tensor, spatial: Shape, kernel: Shape, dilation: Shape, padding: Shape, stride: Shape) -> Tensor:
     """The sum of columns at the places of their windows: a transposed convolution with one-hot weights."""
