@@ -22,4 +22,3 @@ html_title = f"Flambeau {release}"
 default_role = "code"  # docstrings write `name` for code, as the comments do
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"  # the signature is in the first line; types twice make it unreadable
-add_module_names = True

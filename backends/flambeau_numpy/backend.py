@@ -31,6 +31,8 @@ class NumpyBackend(HostBackend):
 
     def __init__(self) -> None:
         from flambeau_numpy.kernels import KERNELS
+        from flambeau_numpy.memory import keep_freed_blocks
+        keep_freed_blocks()
         self.kernels: dict[str, Kernel] = dict(KERNELS)
         self._generator: Any = None
 
@@ -57,6 +59,8 @@ class NumpyBackend(HostBackend):
 
     def as_strided(self, array: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Any:
         root = self.storage(array)
+        if not root.flags.c_contiguous:  # NumPy's results keep the order of their operands' dimensions
+            root = root.transpose(sorted(range(root.ndim), key=lambda dim: -root.strides[dim]))
         size = array.itemsize
         return np.ndarray(shape, array.dtype, root, offset * size, [stride * size for stride in strides])
 
@@ -69,6 +73,9 @@ class NumpyBackend(HostBackend):
             return strides, 0
         root = self.storage(array)
         return strides, (array.ctypes.data - root.ctypes.data) // size
+
+    def is_contiguous(self, array: Any) -> bool:
+        return array.flags.c_contiguous  # type: ignore[no-any-return]
 
     def storage(self, array: Any) -> Any:
         while isinstance(array.base, np.ndarray):

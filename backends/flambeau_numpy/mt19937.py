@@ -38,6 +38,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from .box_muller import box_muller32, box_muller64, fma32, fma64, libm
+from .compiled import compiled, dropout_factors
 from .mt19937_stream import DEFAULT_SEED, STATE_BYTES, Stream
 from .mt19937_values import (
     BFLOAT16,
@@ -68,6 +69,9 @@ from .mt19937_values import (
 __all__ = ["DEFAULT_SEED", "STATE_BYTES", "MT19937Generator"]
 
 _TWO_PI = 2.0 * math.pi
+
+
+_MANTISSA = np.uint64((1 << 53) - 1)
 
 
 class MT19937Generator(Stream):
@@ -477,6 +481,13 @@ class MT19937Generator(Stream):
             return deliver(np.full(count, 1.0 - p, kind), shape, out)
         keep = FLOAT64.type(1.0 - p) if kind == FLOAT64 else FLOAT32.type(1.0 - p)
         scale = np.asarray(keep.dtype.type(1.0) / keep).astype(kind)
+        loop = compiled(dropout_factors, count) if kind.itemsize > 2 else None
+        if loop is not None:
+            with self.lock:
+                words = self._raw64(count)
+            factors = np.empty(count, kind)
+            loop(words, _MANTISSA, np.uint64(math.ceil((1.0 - p) * 2.0**53)), scale[()], factors)
+            return deliver(factors, shape, out)
         if kind.itemsize == 2:
             return deliver(np.where(self._coins(count, 1.0 - p), scale, np.zeros((), kind)), shape, out)
         return deliver(np.multiply(self._coins(count, 1.0 - p), scale, dtype=kind), shape, out)

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from flambeau.dtypes import dtype
+from flambeau.shapes import is_contiguous
 
 API_VERSION = 1
 Array = Any  # whatever the backend's arrays are; the core never assumes more than the contract says
@@ -92,6 +93,10 @@ class Backend:
     def layout(self, array: Array) -> tuple[tuple[int, ...], int]:
         """(strides, offset) of an array in elements, offset from the storage's beginning."""
         raise NotImplementedError
+
+    def is_contiguous(self, array: Array) -> bool:
+        """Whether the elements lie in row-major order without gaps."""
+        return is_contiguous(array.shape, self.layout(array)[0])
 
     def storage(self, array: Array) -> Array:
         """The array that owns the memory `array` views; its identity tells whether two arrays share memory."""

@@ -285,7 +285,7 @@ def report() -> list[dict[str, Any]]:
                                backend.properties(index)) for index in range(backend.device_count())]
         except DeviceError as error:
             row["reason"] = _disabled.get(name, str(error))
-        except Exception as error:  # a stranger's driver: what it raises is what is to be shown
+        except Exception as error:  # noqa: BLE001 - a stranger's driver: what it raises is what is to be shown
             row["reason"] = f"{type(error).__name__}: {error}"
         rows.append(row)
     return rows

@@ -12,6 +12,7 @@ casts each gradient to the shape and dtype of the tensor it belongs to.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -42,7 +43,7 @@ class SavePlan:
         self.calls = calls
         self.saves_results = any(kind == RESULT for kind, _ in sources)
         self.frees = self.saves_results or any(
-            kind == ARGUMENT and (position in record.tensors or record.family == "binary" and position < 2)
+            kind == ARGUMENT and (position in record.tensors or (record.family == "binary" and position < 2))
             for kind, position in sources)
 
 
@@ -189,11 +190,15 @@ def _with_needs(vjp: Vjp, needs: tuple[bool, ...]) -> Vjp:
     return bound
 
 
+_QUALIFIER = re.compile(r"\b\w+\.")   # a stranger may write torch.Tensor
+
+
 def _tensor_positions(function: Callable[..., Any], names: Sequence[str]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Read from the annotations which parameters are tensors and which are sequences of tensors."""
     tensors, lists = [], []
     for position, name in enumerate(names):
-        annotation = str(function.__annotations__.get(name, ""))
+        annotation = function.__annotations__.get(name, "")
+        annotation = annotation.__name__ if annotation.__class__ is type else _QUALIFIER.sub("", str(annotation))
         if "[Tensor" in annotation:
             lists.append(position)
         elif annotation.startswith("Tensor"):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, TypeGuard
 
 from flambeau.errors import ArgumentError, ArgumentTypeError, DimensionError, ShapeError, message
 
@@ -52,7 +52,7 @@ class Size(tuple[int, ...]):
         return Size, (tuple(self),)
 
 
-def is_int(value: Any) -> bool:
+def is_int(value: Any) -> TypeGuard[int]:
     """Whether a value is a number of the kind that counts: an int, or an integer of a host library."""
     return isinstance(value, int) or (hasattr(value, "__index__") and not hasattr(value, "__len__"))
 
@@ -100,8 +100,10 @@ def reduction_dims(dim: int | Sequence[int] | None, ndim: int) -> Shape:
     """The dimensions that a reduction's `dim` argument names: None and () mean all of them."""
     if dim is None:
         return tuple(range(ndim))
-    if isinstance(dim, int) or is_int(dim):
+    if isinstance(dim, int):
         return (wrap_dim(dim, ndim),) if ndim else _scalar_dims((dim,))
+    if is_int(dim):
+        return reduction_dims(int(dim), ndim)
     if not len(dim):
         return tuple(range(ndim))
     return wrap_dims(dim, ndim) if ndim else _scalar_dims(dim)
@@ -246,8 +248,8 @@ def storage_extent(shape: Shape, strides: Shape, offset: int) -> int:
 def pair(value: int | Sequence[int], count: int, name: str, op: str) -> Shape:
     """An int or a sequence as a tuple of `count` ints: the form of kernel sizes, strides and paddings."""
     if is_int(value):
-        return (value.__index__(),) * count  # type: ignore[union-attr]
-    values = tuple([int(each) for each in value])
+        return (int(value),) * count
+    values = tuple([int(each) for each in value])  # type: ignore[union-attr]
     if len(values) == 1:
         return values * count
     if len(values) != count:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -112,6 +113,18 @@ def indented(text: str) -> Page:
     return ["   " + line if line else "" for line in text.splitlines()]
 
 
+def plain(text: str) -> str:
+    """A docstring as reStructuredText: outside code, stars and underscores mean themselves."""
+    lines = []
+    for line in inspect.cleandoc(text).splitlines():
+        if not line.startswith((" ", ">>>", "...")):
+            parts = line.split("`")
+            parts[::2] = [re.sub(r"\*|(?<=\w)_(?=\W|$)", r"\\\g<0>", part) for part in parts[::2]]
+            line = "`".join(parts)
+        lines.append(line)
+    return "\n".join(lines)
+
+
 def entry(record: OpDef, installed: dict[str, Backend]) -> Page:
     """One operator of a reference page."""
     first, *more = faces(record)
@@ -125,7 +138,7 @@ def entry(record: OpDef, installed: dict[str, Backend]) -> Page:
         "Kernels": "" if record.family == "composite" else ", ".join(native) or "none",
     }
     lines = [f".. py:{kind}:: {first}{signature(record)}", ""]
-    lines += indented(inspect.cleandoc(record.doc))
+    lines += indented(plain(record.doc))
     lines += ["", *(f"   :{name}: {value}" for name, value in fields.items() if value), ""]
     return lines
 
@@ -201,7 +214,7 @@ def primitives_page() -> Page:
     for name in names:
         record = OPERATORS[name]
         lines += [f".. py:function:: kernels.{name}({', '.join(kernel_parameters(record))})", "   :no-index:", ""]
-        summary = inspect.cleandoc(record.function.__doc__ or "").partition("\n\n")[0]
+        summary = plain(record.function.__doc__ or "").partition("\n\n")[0]
         lines += [*indented(summary), ""]
         if len(record.outputs) > 1:
             lines += [f"   :Gives: {', '.join(f'``{each}``' for each in record.outputs)}", ""]

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from flambeau_numpy.kernels import compiled, optimizer
+from flambeau_numpy import compiled
+from flambeau_numpy.kernels import optimizer
+from flambeau_numpy.mt19937 import MT19937Generator
 
 pytest.importorskip("numba", reason="the extra `jit` is not installed")
 
@@ -29,16 +31,30 @@ def test_adam_is_the_same_with_and_without(monkeypatch, dtype, options):
     results = []
     for available in (True, False):
         monkeypatch.setattr(compiled, "_available", available)
-        monkeypatch.setattr(compiled, "_adam", None)
+        monkeypatch.setattr(compiled, "_compiled", {})
         params, grads, averages, squares = state(dtype)
         for count in range(1, 4):
             optimizer.adam_step(params, grads, averages, squares, [], [count] * 3, *options)
-        assert (compiled._adam is not None) is available
+        assert (compiled.adam in compiled._compiled) is available
         results.append([*params, *averages, *squares])
     for with_numba, without in zip(*results, strict=True):
         np.testing.assert_array_equal(with_numba, without)
 
 
 def test_small_models_do_not_wait_for_numba(monkeypatch):
-    monkeypatch.setattr(compiled, "_adam", None)
-    assert compiled.adam_loop(compiled.WORTH - 1) is None
+    monkeypatch.setattr(compiled, "_compiled", {})
+    assert compiled.compiled(compiled.adam, compiled.WORTH - 1) is None
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("p", [0.2, 0.5, 0.9])
+def test_dropout_is_the_same_with_and_without(monkeypatch, dtype, p):
+    results = []
+    for available in (True, False):
+        monkeypatch.setattr(compiled, "_available", available)
+        monkeypatch.setattr(compiled, "_compiled", {})
+        generator = MT19937Generator(seed=5)
+        results.append((generator.dropout_mask(p, (160, 128), dtype), generator.get_state()))
+        assert bool(compiled._compiled) is available
+    for with_numba, without in zip(*results, strict=True):
+        np.testing.assert_array_equal(with_numba, without)

@@ -777,3 +777,56 @@ def test_threads_share_a_leaf():
         each.join()
     assert not errors
     np.testing.assert_array_equal(x.grad.numpy(), 400.0)
+
+
+# ---------------------------------------------------------------------------------------------- used up, refused
+KEPT = ["x * 2", "2 / x", "x / 2", "x ** 2", "x.exp()", "x + 2", "x - 2", "2 - x", "-x", "x.clone()", "x.mean()",
+        "x.view(2, 1)", "x.double()", "t.cat([x, x])", "x.relu()", "x.max()"]
+
+
+@pytest.mark.parametrize("text", KEPT)
+def test_which_graphs_one_backward_uses_up(text):
+    """A product with a number counts as keeping a tensor; sums and views keep nothing."""
+    def run(t):
+        y = eval(text, {"t": t, "x": leaf(t, 1.0, 3.0)}).sum()
+        y.backward()
+        try:
+            y.backward()
+        except RuntimeError as error:
+            return "second time" in str(error)
+        return "usable"
+    both(run)
+
+
+@pytest.mark.parametrize("use", ["im * x", "x * im", "x.mul(im)", "t.dot(x, im)"])
+def test_inference_tensors_are_not_saved(use):
+    def run(t):
+        x = leaf(t, 1.0, 2.0)
+        with t.inference_mode():
+            im = x * 2
+        assert (im + x).requires_grad and (im.clone() * x).requires_grad and not (im * 2).requires_grad
+        return eval(use, {"t": t, "x": x, "im": im})
+    refused(run, "Inference tensors cannot be saved for backward")
+
+
+def test_inference_tensors_want_no_gradient():
+    def run(t):
+        with t.inference_mode():
+            im = t.ones(2)
+        im.requires_grad_()
+    refused(run, "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed")
+
+
+def test_a_changed_result_is_named_after_its_operator():
+    def run(t):
+        y = leaf(t, 1.0, 2.0).exp()
+        y += 1
+        y.sum().backward()
+    refused(run, "which is output 0 of Exp.*is at version 1; expected version 0")
+
+
+def test_grad_takes_the_old_keyword():
+    def run(t):
+        x = leaf(t, 1.0, 2.0)
+        return t.autograd.grad(outputs=x * x, inputs=x, grad_outputs=t.ones(2), only_inputs=True)[0]
+    both(run)

@@ -127,3 +127,9 @@ def test_the_namespace_lists_operators_and_refuses_what_is_not_there():
     with pytest.raises(AttributeError, match="nonsense"):
         flambeau.nonsense
     assert not hasattr(flambeau, "cross_entropy")  # of nn.functional only
+
+
+def test_the_version_knows_of_no_build_for_an_accelerator():
+    assert flambeau.version.cuda is None
+    assert flambeau.version.hip is None
+    assert flambeau.version.debug is False

@@ -117,3 +117,45 @@ def test_storages_are_known_by_their_memory():
     assert storage.data_ptr() == x.data_ptr()
     assert x[1].data_ptr() == x.data_ptr() + 12
     assert flambeau.is_storage(storage) and not flambeau.is_storage(x)
+
+
+@pytest.mark.parametrize("text", ["x == a", "a == x", "x == a[:1]", "x == a.tolist()", "x == None", "x != a"])
+def test_equality_with_arrays(text):
+    found = []
+    for library in (flambeau, torch):
+        value = eval(text, {"x": library.arange(3.0), "a": np.array([0.0, 5.0, 2.0])})
+        found.append(value.tolist() if hasattr(value, "tolist") else value)
+    assert found[0] == found[1]
+
+
+def test_dlpack_capsules():
+    for library in (flambeau, torch):
+        dlpack = __import__(library.__name__ + ".utils.dlpack", fromlist=["dlpack"])
+        x = library.arange(3.0)
+        capsule = dlpack.to_dlpack(x)
+        assert type(capsule).__name__ == "PyCapsule"
+        y = dlpack.from_dlpack(capsule)
+        y[0] = 7
+        assert x.tolist() == [7.0, 1.0, 2.0] == dlpack.from_dlpack(x).tolist()
+
+
+INTEGERS = ["t.linspace(0, 1, n)", "x.repeat(n)", "x.roll(n)", "x.sum(dim=n - 2)", "x.repeat_interleave(n)",
+            "x.view(n, 2).squeeze(n - 1).shape", "x.view(n, 2).movedim(n - 1, n - 2).shape", "t.zeros(n)", "t.zeros((n, 3))",
+            "x.view(n, -1)", "x.topk(n)[0]", "x.chunk(n)[0]", "t.eye(n)", "x.view(n, 2).mean(n - 1)"]
+
+
+@pytest.mark.parametrize("text", INTEGERS)
+def test_integers_of_numpy_count_as_integers(text):
+    found = [eval(text, {"t": t, "x": t.arange(4.0), "n": np.int64(2)}) for t in (flambeau, torch)]
+    assert [list(each) if isinstance(each, tuple) else each.tolist() for each in found[:1]] == [
+        list(each) if isinstance(each, tuple) else each.tolist() for each in found[1:]]
+
+
+def test_functions_of_elements():
+    for library in (flambeau, torch):
+        x = library.tensor([[1, 2], [3, 4]])
+        assert x.apply_(lambda v: v * 10) is x
+        assert x.map_(library.ones(2, 2, dtype=library.int64), lambda a, b: a + b).tolist() == [[11, 21], [31, 41]]
+        assert x.ndimension() == 2
+        with pytest.raises(RuntimeError, match="requires grad"):
+            library.ones(2, requires_grad=True).apply_(abs)

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy import add, divide, maximum, multiply, negative, sqrt, subtract
 
-from flambeau_numpy.kernels.compiled import adam_loop
+from flambeau_numpy import compiled
 
 Array = np.ndarray[Any, Any]
 
@@ -99,9 +99,12 @@ def _adam_block(
 ) -> None:
     """One update of one block, everything in place."""
     if peak is None and k.folded:
-        loop = adam_loop(param.size)
-        if loop is not None and all(each.flags.c_contiguous for each in (param, grad, average, square)):
-            loop(param.reshape(-1), grad.reshape(-1), average.reshape(-1), square.reshape(-1), *k.numbers)
+        loop = compiled.compiled(compiled.adam, param.size)
+        if loop is not None and (param.flags.c_contiguous and grad.flags.c_contiguous
+                                 and average.flags.c_contiguous and square.flags.c_contiguous):
+            if param.ndim != 1:
+                param, grad, average, square = (each.reshape(-1) for each in (param, grad, average, square))
+            loop(param, grad, average, square, *k.numbers)
             return
     t = _scratch_like(param)
     multiply(average, k.beta1, average)

@@ -12,7 +12,18 @@ from typing import Any
 
 from flambeau.errors import ArgumentTypeError, GraphError
 from flambeau.graph import (
-    STATE, WATCHERS, Node, Packed, check_inplace, edge_of, modified, next_order, rebase, watch, with_edge)
+    STATE,
+    WATCHERS,
+    Node,
+    Packed,
+    check_inplace,
+    edge_of,
+    modified,
+    next_order,
+    rebase,
+    watch,
+    with_edge,
+)
 from flambeau.tensor import Tensor, alias, version_cell
 
 

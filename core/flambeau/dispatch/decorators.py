@@ -1,6 +1,6 @@
 """The decorators that turn a function into an operator's record.
 
-Each gives back the callable that people use; the record is its attribute `op`. What the function's body means differs:
+Each gives back the callable that people use; the record is its attribute `op`. What the function's body means differs::
 
     @unary, @binary, @pointwise    no body: the scalar expression is in `expr`, or the body is a decomposition
     @view                          the body computes (shape, strides, offset) from those of the input

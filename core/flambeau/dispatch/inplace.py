@@ -70,7 +70,7 @@ def _bind_inplace_binary(record: OpDef) -> Callable[..., Tensor]:
         if plan is False or plan[2] is not kind:
             return general_inplace(record, (input, other))
         try:
-            plan[0](input._array, operand_, input._array)
+            plan[0](input._array, operand_, out=input._array)
         except (ValueError, TypeError, OverflowError):
             return general_inplace(record, (input, other))
         cell = input._counter
@@ -144,8 +144,9 @@ def check_overwrite(op: str, target: Tensor, result: Tensor) -> None:
         raise DtypeError(f"{op}_: output with shape {describe(target._array.shape)} doesn't match the broadcast shape "
                          f"{describe(result._array.shape)}; use the out-of-place form")
     if not dtypes.can_cast(result._kind.dtype, target._kind.dtype):
-        raise DtypeError(f"{op}_: result type {result._kind.dtype} can't be cast to the desired output type "
-                         f"{target._kind.dtype}; use the out-of-place form, or convert the operand")
+        given, wanted = dtypes.scalar_name(result._kind.dtype), dtypes.scalar_name(target._kind.dtype)
+        raise DtypeError(f"{op}_: result type {given} can't be cast to the desired output type {wanted}; use the "
+                         "out-of-place form, or convert the operand")
     if target._view is not None:
         strides = target._kind.backend.layout(target._array)[0]
         if any(stride == 0 and size > 1 for size, stride in zip(target._array.shape, strides, strict=True)):

@@ -13,9 +13,10 @@ from typing import Any
 from flambeau.discovery import Kind
 from flambeau.dispatch import modes
 from flambeau.dispatch.fallback import run_on_host
-from flambeau.dtypes import can_cast
+from flambeau.dtypes import can_cast, scalar_name
 from flambeau.errors import (
-    ArgumentError, ArgumentTypeError, DeviceError, DimensionError, DtypeError, FlambeauError, ShapeError, message)
+    ArgumentError, ArgumentTypeError, BackendError, DeviceError, DimensionError, DtypeError, FlambeauError, ShapeError,
+    message)
 from flambeau.graph import STATE, Node, edge_of, make_node, save_results
 from flambeau.registry import OpDef
 from flambeau.shapes import describe
@@ -27,6 +28,10 @@ STACK = modes.STACK
 
 def bind(record: OpDef) -> Callable[..., Any]:
     """The callable of a record whose arguments are canonical: fill in defaults, pass through modes, execute."""
+    if not (record.tensors or record.lists):
+        raise BackendError(message(f"operator {record.name}", "no parameter is annotated as Tensor or list[Tensor]",
+                                   given=f"({', '.join(record.parameters)})",
+                                   next_step="annotate those that take tensors; they say on which device it runs"))
     arity = len(record.parameters)
     name, tensors, lists, plain = record.name, record.tensors, record.lists, record.dtype_rule != "any"
 
@@ -90,8 +95,8 @@ def write_out(op: str, out: Tensor, result: Tensor) -> Tensor:
     if out._kind.device is not result._kind.device:
         raise DeviceError(f"{op}(): Expected out tensor to have device {result.device}, but got {out.device} instead")
     if not can_cast(result._kind.dtype, out._kind.dtype):
-        raise DtypeError(f"{op}(): result type {result._kind.dtype} can't be cast to the desired output type "
-                         f"{out._kind.dtype}; pass an out= of the result's dtype")
+        raise DtypeError(f"{op}(): result type {scalar_name(result._kind.dtype)} can't be cast to the desired output "
+                         f"type {scalar_name(out._kind.dtype)}; pass an out= of the result's dtype")
     backend = out._kind.backend
     if out._array.shape != result._array.shape:
         if 0 not in out._array.shape:

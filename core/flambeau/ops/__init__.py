@@ -9,7 +9,7 @@ from flambeau.ops import (
     conv, copies, creation, derive, draws, dropout, einsum, elementwise, embedding, factorization,
     factory, gather, indexing, joining, legacy, linalg, loss, loss_elements, metadata, methods, movement,
     nonlinear, normalization, norms, operators, padding, pooling, protocols, random, rearrange,
-    reduction, scan, search, selection, shape, softmax, sorting, special, statistics, ternary,
+    reduction, scan, search, selection, shape, signal_windows, softmax, solvers, sorting, special, special_functions, statistics, ternary,
     transcendental, views, windows)
 from flambeau.registry import ALIASES, OPERATORS
 
@@ -18,7 +18,7 @@ __all__ = ["activation", "argreduction", "attention", "bitwise", "comparison", "
            "elementwise", "embedding", "factorization", "factory", "gather", "indexing", "joining",
            "legacy", "linalg", "loss", "loss_elements", "metadata", "methods", "movement", "nonlinear", "normalization",
            "norms", "operators", "padding", "pooling", "protocols", "random", "rearrange", "reduction",
-           "scan", "search", "selection", "shape", "softmax", "sorting", "special", "statistics", "ternary",
+           "scan", "search", "selection", "shape", "signal_windows", "softmax", "solvers", "sorting", "special", "special_functions", "statistics", "ternary",
            "transcendental", "views", "windows"]
 
 derive.install()

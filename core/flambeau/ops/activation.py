@@ -95,6 +95,8 @@ def elu_(input: Tensor, alpha: float = 1.0) -> Tensor:
 def elu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
     """The exponential linear unit: the element, or `alpha * (exp(x) - 1)` below 0.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.elu.html
+
     >>> import flambeau as torch
     >>> torch.nn.functional.elu(torch.tensor([-1., 2.]))
     tensor([-0.6321,  2.0000])
@@ -112,6 +114,8 @@ def leaky_relu_(input: Tensor, negative_slope: float = 0.01) -> Tensor:
 @front(nonlinear._leaky_relu)
 def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
     """The element, times `negative_slope` below 0.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.leaky_relu.html
 
     >>> import flambeau as torch
     >>> torch.nn.functional.leaky_relu(torch.tensor([-1., 2.]), 0.1)
@@ -182,6 +186,8 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
 def gelu(input: Tensor, approximate: str = "none") -> Tensor:
     """The element times the chance that a normal variate is below it; `approximate="tanh"` for the cheaper formula.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.gelu.html
+
     >>> import flambeau as torch
     >>> torch.nn.functional.gelu(torch.tensor([-1., 2.]))
     tensor([-0.1587,  1.9545])
@@ -213,6 +219,8 @@ logsigmoid = nonlinear.logsigmoid
 @front(nonlinear._softplus, out=True)
 def softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """`log(1 + exp(beta x)) / beta`; the element itself where `beta x` is above `threshold`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.softplus.html
 
     >>> import flambeau as torch
     >>> torch.nn.functional.softplus(torch.tensor([0., 30.]))
@@ -269,6 +277,8 @@ def tanhshrink(input: Tensor) -> Tensor:
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """The element, times a learned weight below 0; `weight` has one element, or one per channel (dimension 1).
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.prelu.html
+
     >>> import flambeau as torch
     >>> torch.prelu(torch.tensor([-1., 2.]), torch.tensor([0.5]))
     tensor([-0.5000,  2.0000])
@@ -292,6 +302,8 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """The first half of a dimension times the logistic function of the second.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.glu.html
+
     >>> import flambeau as torch
     >>> torch.nn.functional.glu(torch.tensor([1., 2., 0., 0.]))
     tensor([0.5000, 1.0000])
@@ -308,6 +320,8 @@ def glu(input: Tensor, dim: int = -1) -> Tensor:
 @front(nonlinear._hardshrink, out=True)
 def hardshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     """The element, or 0 within `lambd` of 0.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.hardshrink.html
 
     >>> import flambeau as torch
     >>> torch.hardshrink(torch.tensor([0.2, -2.]))

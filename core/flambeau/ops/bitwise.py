@@ -17,6 +17,8 @@ _SHIFTED = (BOOL, *rules.INTEGRAL_ONLY)
 def bitwise_and(input: Tensor, other: Any) -> Tensor:
     """The bits set in both.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.bitwise_and.html
+
     >>> import flambeau as torch
     >>> torch.bitwise_and(torch.tensor([6, 5]), 3)
     tensor([2, 1])
@@ -51,6 +53,8 @@ def bitwise_xor(input: Tensor, other: Any) -> Tensor:
 def bitwise_not(input: Tensor) -> Tensor:
     """The bits that are not set; the opposite of a bool.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.bitwise_not.html
+
     >>> import flambeau as torch
     >>> torch.bitwise_not(torch.tensor([True, False])), torch.bitwise_not(torch.tensor([0, 5]))
     (tensor([False,  True]), tensor([-1, -6]))
@@ -60,6 +64,8 @@ def bitwise_not(input: Tensor) -> Tensor:
 @binary(vjp="none", excluded=_SHIFTED, expr=ir.left_shift)
 def bitwise_left_shift(input: Tensor, other: Any) -> Tensor:
     """The bits moved to the left.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.bitwise_left_shift.html
 
     >>> import flambeau as torch
     >>> torch.bitwise_left_shift(torch.tensor([1, 3]), 2)

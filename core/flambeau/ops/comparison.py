@@ -17,6 +17,8 @@ from flambeau.tensor import Tensor
 def eq(input: Tensor, other: Any) -> Tensor:
     """Whether elements are equal; nan equals nothing.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.eq.html
+
     >>> import flambeau as torch
     >>> torch.eq(torch.tensor([1, 2]), 2)
     tensor([False,  True])
@@ -101,6 +103,8 @@ def _truth(value: Any) -> Any:
 def logical_and(input: Tensor, other: Tensor) -> Tensor:
     """Whether both elements are not zero.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.logical_and.html
+
     >>> import flambeau as torch
     >>> torch.logical_and(torch.tensor([0, 1]), torch.tensor([2., 3.]))
     tensor([False,  True])
@@ -155,6 +159,8 @@ logical_and, logical_or, logical_xor = (rules.tensors(each, 2) for each in (logi
 def isnan(input: Tensor) -> Tensor:
     """Whether elements are nan.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.isnan.html
+
     >>> import flambeau as torch
     >>> torch.isnan(torch.tensor([float("nan"), 1.]))
     tensor([ True, False])
@@ -174,7 +180,7 @@ def isinf(input: Tensor) -> Tensor:
     """
     if input._kind.dtype.is_complex:
         return isinf(input.real) | isinf(input.imag)
-    return input.abs() == float("inf")
+    return input.abs() == float("inf") if input._kind.dtype.category >= FLOAT else input != input
 
 
 @unary(promote=comparison, vjp="none", inplace=False, expr=lambda x: ir.eq(x - x, 0))
@@ -246,6 +252,8 @@ def isreal(input: Tensor) -> Tensor:
 @composite()
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """Whether `|input - other| <= atol + rtol * |other|`, element by element. Both have one dtype.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.isclose.html
 
     >>> import flambeau as torch
     >>> torch.isclose(torch.tensor([1., 2.]), torch.tensor([1.000001, 2.1]))

@@ -30,6 +30,8 @@ def conj_physical(input: Tensor) -> Tensor:
 def conj(input: Tensor) -> Tensor:
     """The complex conjugate; a real tensor itself.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.conj.html
+
     >>> import flambeau as torch
     >>> torch.conj(torch.tensor([1 + 2j]))
     tensor([1.-2.j])
@@ -92,6 +94,8 @@ def _angle_slope(g: Tensor, input: Tensor) -> Tensor:
 def angle(input: Tensor) -> Tensor:
     """The angle of complex elements in radians; of real ones 0, or pi where they are negative.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.angle.html
+
     >>> import flambeau as torch
     >>> torch.angle(torch.tensor([1j, -1 + 0j]))
     tensor([1.5708, 3.1416])
@@ -121,6 +125,8 @@ def _check_parts(op: str, first: Any, second: Any) -> None:
 @front(_complex, out=True)
 def complex(real: Tensor, imag: Tensor) -> Tensor:
     """A complex tensor from its real and imaginary parts, which have one dtype.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.complex.html
 
     >>> import flambeau as torch
     >>> torch.complex(torch.tensor([1.]), torch.tensor([2.]))

@@ -26,6 +26,8 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
     Floats get the default dtype, integers int64, bools bool; NumPy values keep their own. Raises ValueError for
     ragged sequences, TypeError or RuntimeError for what is no number.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.tensor.html
+
     >>> import flambeau as torch
     >>> torch.tensor([[1, 2], [3, 4]]), torch.tensor(1.5, dtype=torch.float64)
     (tensor([[1, 2],
@@ -211,6 +213,8 @@ def from_numpy(ndarray: Any) -> Tensor:
 
     Raises TypeError for anything else and for dtypes that no tensor has, ValueError for negative strides.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.from_numpy.html
+
     >>> import numpy
     >>> import flambeau as torch
     >>> torch.from_numpy(numpy.arange(3))
@@ -240,6 +244,8 @@ def from_numpy(ndarray: Any) -> Tensor:
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """`data` as a tensor, without a copy where dtype and device fit: a tensor itself, a NumPy array's memory.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.as_tensor.html
+
     >>> import flambeau as torch
     >>> torch.as_tensor([1, 2], dtype=torch.float32)
     tensor([1., 2.])
@@ -263,6 +269,8 @@ def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | Non
     """Anything array-like as a tensor: tensors, NumPy arrays, DLPack objects, buffers, numbers and sequences.
 
     `copy=True` always copies, `copy=False` raises ValueError where that cannot be avoided.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.asarray.html
 
     >>> import flambeau as torch
     >>> torch.asarray([1., 2.])
@@ -293,6 +301,8 @@ def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | Non
 @composite(method=False)
 def frombuffer(buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False) -> Tensor:
     """A one-dimensional tensor over the memory of a Python buffer, from byte `offset` on.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.frombuffer.html
 
     >>> import flambeau as torch
     >>> torch.frombuffer(bytearray(b"ab"), dtype=torch.uint8)
@@ -330,6 +340,8 @@ DLPACK_TYPES = {1: "cpu", 2: "cuda", 3: "cpu", 4: "opencl", 7: "vulkan", 8: "mps
 @composite(method=False)
 def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
     """A tensor over the memory of another library's array, through the DLPack protocol.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.from_dlpack.html
 
     >>> import numpy
     >>> import flambeau as torch

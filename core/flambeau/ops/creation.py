@@ -93,6 +93,8 @@ def full(size: Any, fill_value: Any, *, out: Tensor | None = None, names: Any = 
          layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A tensor of this shape with one value in all places; the value's type decides the dtype.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.full.html
+
     >>> import flambeau as torch
     >>> torch.full((2, 2), 7)
     tensor([[7, 7],
@@ -110,6 +112,8 @@ def empty(*shape: Any, size: Any = None, out: Tensor | None = None, names: Any =
           memory_format: Any = None) -> Tensor:
     """A tensor of this shape whose values are whatever is in memory.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.empty.html
+
     >>> import flambeau as torch
     >>> torch.empty(2, 3).shape
     torch.Size([2, 3])
@@ -125,6 +129,8 @@ def empty(*shape: Any, size: Any = None, out: Tensor | None = None, names: Any =
 def empty_strided(size: Any, stride: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
                   requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A tensor of this shape and these strides (in elements) whose values are whatever is in memory.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.empty_strided.html
 
     >>> import flambeau as torch
     >>> torch.empty_strided((2, 3), (1, 2)).stride()
@@ -143,6 +149,8 @@ def empty_strided(size: Any, stride: Any, *, dtype: Any = None, layout: Any = No
 def empty_permuted(size: Any, physical_layout: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
                    requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A tensor of this shape with any values, its dimensions in memory in the order given, the slowest first.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.empty_permuted.html
 
     >>> import flambeau as torch
     >>> torch.empty_permuted((2, 3, 5), (0, 2, 1)).stride()
@@ -178,6 +186,8 @@ def empty_like(input: Tensor, *, dtype: Any = None, layout: Any = None, device: 
                requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False) -> Tensor:
     """A tensor of the shape, dtype, device and order of dimensions of `input`, with any values.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.empty_like.html
+
     >>> import flambeau as torch
     >>> torch.empty_like(torch.ones(2, 3)).shape
     torch.Size([2, 3])
@@ -203,6 +213,8 @@ def zeros_like(input: Tensor, *, dtype: Any = None, layout: Any = None, device: 
                out: Tensor | None = None) -> Tensor:
     """A tensor like `input` with 0 in all places.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.zeros_like.html
+
     >>> import flambeau as torch
     >>> torch.zeros_like(torch.ones(2))
     tensor([0., 0.])
@@ -216,6 +228,8 @@ def ones_like(input: Tensor, *, dtype: Any = None, layout: Any = None, device: A
               out: Tensor | None = None) -> Tensor:
     """A tensor like `input` with 1 in all places.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.ones_like.html
+
     >>> import flambeau as torch
     >>> torch.ones_like(torch.zeros(2))
     tensor([1., 1.])
@@ -228,6 +242,8 @@ def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, layout: Any 
               requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False,
               out: Tensor | None = None) -> Tensor:
     """A tensor like `input` with one value in all places.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.full_like.html
 
     >>> import flambeau as torch
     >>> torch.full_like(torch.zeros(2), 5)
@@ -304,6 +320,8 @@ def arange(*bounds: Any, start: Any = None, end: Any = None, step: Any = None, o
            pin_memory: bool = False) -> Tensor:
     """The values from `start` (0) up to, not including, `end` in steps of `step` (1): integers for integer bounds.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.arange.html
+
     >>> import flambeau as torch
     >>> torch.arange(5), torch.arange(1, 2, 0.5)
     (tensor([0, 1, 2, 3, 4]), tensor([1.0000, 1.5000]))
@@ -345,6 +363,8 @@ def _count(start: Any, end: Any, step: Any) -> int:
 def range(start: Any, end: Any = None, step: Any = 1, **options: Any) -> Tensor:
     """Like `arange`, but of the default dtype and with `end` included. `arange` is preferred.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.range.html
+
     >>> import warnings
     >>> import flambeau as torch
     >>> with warnings.catch_warnings():
@@ -373,6 +393,8 @@ def linspace(start: Any, end: Any, steps: int, *, out: Tensor | None = None, dty
              device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """`steps` evenly spaced values from `start` to `end`, both included.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.linspace.html
+
     >>> import flambeau as torch
     >>> torch.linspace(0, 1, 3)
     tensor([0.0000, 0.5000, 1.0000])
@@ -397,6 +419,8 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Tenso
              pin_memory: bool = False) -> Tensor:
     """`steps` values from `base ** start` to `base ** end`, evenly spaced on a logarithmic scale.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.logspace.html
+
     >>> import flambeau as torch
     >>> torch.logspace(0, 2, 3)
     tensor([  1.,  10., 100.])
@@ -415,6 +439,8 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Tenso
 def eye(n: int, m: int | None = None, *, out: Tensor | None = None, dtype: Any = None, layout: Any = None,
         device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A matrix with ones on its diagonal and zeros elsewhere, of shape (n, m) or (n, n).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.eye.html
 
     >>> import flambeau as torch
     >>> torch.eye(2)

@@ -10,7 +10,7 @@ from flambeau.dispatch import composite
 from flambeau.errors import ArgumentError, ArgumentValueError
 from flambeau.ops import draws
 from flambeau.ops.factory import empty_array
-from flambeau.shapes import Shape, is_contiguous
+from flambeau.shapes import Shape
 from flambeau.tensor import Tensor, make
 
 _ALPHA = 1.7580993408473766   # SELU's alpha times its scale: where dropped elements go
@@ -25,7 +25,7 @@ def _checked(p: float) -> float:
 def _mask(input: Tensor, p: float, record: Any) -> Tensor:
     """Draws of the input's shape and order of dimensions (which decides the order of the draws)."""
     kind, shape = input._kind, input._array.shape
-    if is_contiguous(shape, kind.backend.layout(input._array)[0]):
+    if kind.backend.is_contiguous(input._array):
         return record(shape, p, None, kind)
     array = empty_array(kind, shape, input)
     record(shape, p, None, kind, out=array)
@@ -38,6 +38,8 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     """In training, zeros with probability `p`, the rest scaled by 1 / (1 - p); else the input itself.
 
     Raises ValueError for a `p` outside [0, 1].
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.dropout.html
 
     >>> import flambeau as torch
     >>> torch.nn.functional.dropout(torch.ones(3), training=False)
@@ -81,6 +83,8 @@ def _feature_dropout(input: Tensor, p: float, train: bool, inplace: bool) -> Ten
 def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """`dropout` of whole channels of an input (N, C, L) or (C, L).
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.dropout1d.html
+
     >>> import flambeau as torch
     >>> torch.nn.functional.dropout1d(torch.ones(2, 3, 4), training=False).shape
     torch.Size([2, 3, 4])
@@ -94,6 +98,8 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
 @composite(namespace="nn.functional", method=False)
 def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """`dropout` of whole channels of an input (N, C, H, W). Three dimensions are taken as (N, C, L), with a warning.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.dropout2d.html
 
     >>> import flambeau as torch
     >>> torch.nn.functional.dropout2d(torch.ones(2, 3, 4, 4), training=False).shape
@@ -112,6 +118,8 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
 @composite(namespace="nn.functional", method=False)
 def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """`dropout` of whole channels of an input (N, C, D, H, W) or (C, D, H, W).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.dropout3d.html
 
     >>> import flambeau as torch
     >>> torch.nn.functional.dropout3d(torch.ones(2, 3, 4, 4, 4), training=False).shape
@@ -157,6 +165,8 @@ def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace
                   train: bool | None = None) -> Tensor:
     """Dropout that keeps mean and variance of standardised inputs, for use with SELU.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.alpha_dropout.html
+
     >>> import flambeau as torch
     >>> torch.nn.functional.alpha_dropout(torch.ones(3), 0.5, training=False)
     tensor([1., 1., 1.])
@@ -168,6 +178,8 @@ def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace
 def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False, *,
                           train: bool | None = None) -> Tensor:
     """`alpha_dropout` of whole channels of an input (N, C, ...).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.feature_alpha_dropout.html
 
     >>> import flambeau as torch
     >>> torch.nn.functional.feature_alpha_dropout(torch.ones(1, 2, 3), training=False).shape

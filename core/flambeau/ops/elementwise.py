@@ -120,6 +120,8 @@ def rsub(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
 def neg(input: Tensor) -> Tensor:
     """The negative. Not defined for bool tensors.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.neg.html
+
     >>> import flambeau as torch
     >>> torch.neg(torch.tensor([1, -2]))
     tensor([-1,  2])
@@ -152,6 +154,8 @@ def positive(input: Tensor) -> Tensor:
 def mul(input: Tensor, other: Any) -> Tensor:
     """The product.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.mul.html
+
     >>> import flambeau as torch
     >>> torch.mul(torch.tensor([1., 2.]), 3)
     tensor([3., 6.])
@@ -171,6 +175,8 @@ def _div(input: Tensor, other: Any) -> Tensor:
 @binary(vjp="none", excluded=(*rules.NOT_BOOL, COMPLEX), expr=lambda x, y: x // y)
 def floor_divide(input: Tensor, other: Any) -> Tensor:
     """The quotient rounded down. Integers stay integers; dividing them by zero raises RuntimeError.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.floor_divide.html
 
     >>> import flambeau as torch
     >>> torch.floor_divide(torch.tensor([7, -7]), 2)
@@ -241,6 +247,8 @@ true_divide = alias("true_divide", div)
 def remainder(input: Tensor, other: Any) -> Tensor:
     """The remainder with the sign of the divisor, as Python's `%`.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.remainder.html
+
     >>> import flambeau as torch
     >>> torch.remainder(torch.tensor([-3., 3.]), 2)
     tensor([1., 1.])
@@ -255,6 +263,8 @@ def remainder(input: Tensor, other: Any) -> Tensor:
 def fmod(input: Tensor, other: Any) -> Tensor:
     """The remainder with the sign of the dividend, as C's `fmod`.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.fmod.html
+
     >>> import flambeau as torch
     >>> torch.fmod(torch.tensor([-3., 3.]), 2)
     tensor([-1.,  1.])
@@ -265,6 +275,8 @@ def fmod(input: Tensor, other: Any) -> Tensor:
        domain=(0.1, 4))
 def reciprocal(input: Tensor) -> Tensor:
     """One divided by each element.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.reciprocal.html
 
     >>> import flambeau as torch
     >>> torch.reciprocal(torch.tensor([2, 4]))
@@ -334,6 +346,8 @@ def _double(value: Any, wide: Any) -> Any:
 def float_power(input: Any, exponent: Any) -> Tensor:
     """The power, computed in float64 (complex128 for complex operands).
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.float_power.html
+
     >>> import flambeau as torch
     >>> torch.float_power(torch.tensor([2, 3]), -1)
     tensor([0.5000, 0.3333], dtype=torch.float64)
@@ -357,6 +371,8 @@ def float_power_(input: Tensor, exponent: Any) -> Tensor:
 def square(input: Tensor) -> Tensor:
     """Each element times itself.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.square.html
+
     >>> import flambeau as torch
     >>> torch.square(torch.tensor([-2., 3.]))
     tensor([4., 9.])
@@ -366,6 +382,8 @@ def square(input: Tensor) -> Tensor:
 @unary(promote=int_to_float, vjp={"input": lambda g, result: g / rules.conj(result * 2)}, expr=ir.sqrt, domain=(0.1, 9))
 def sqrt(input: Tensor) -> Tensor:
     """The square root; nan for negative elements.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.sqrt.html
 
     >>> import flambeau as torch
     >>> torch.sqrt(torch.tensor([4., 9.]))
@@ -378,6 +396,8 @@ def sqrt(input: Tensor) -> Tensor:
        expr=lambda x: 1 / ir.sqrt(x), domain=(0.1, 9))
 def rsqrt(input: Tensor) -> Tensor:
     """One divided by the square root.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.rsqrt.html
 
     >>> import flambeau as torch
     >>> torch.rsqrt(torch.tensor([4., 16.]))
@@ -398,6 +418,8 @@ def _sgn_input(g: Tensor, input: Tensor, result: Tensor) -> Tensor:
        expr=lambda x: ir.apply("abs", x))
 def abs(input: Tensor) -> Tensor:
     """The absolute value; of complex elements the modulus, which is real.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.abs.html
 
     >>> import flambeau as torch
     >>> torch.abs(torch.tensor([-1, 2]))
@@ -422,10 +444,16 @@ def abs_(input: Tensor) -> Tensor:
 def sign(input: Tensor) -> Tensor:
     """-1, 0 or 1 by the sign of each element; 0 for nan.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.sign.html
+
     >>> import flambeau as torch
     >>> torch.sign(torch.tensor([-2., 0., 3.]))
     tensor([-1.,  0.,  1.])
     """
+    kind = input._kind
+    if kind.dtype.category == BOOL:
+        return input.clone()
+    return (input > 0).to(kind.dtype) - (input < 0).to(kind.dtype)
 
 
 @unary(vjp={"input": _sgn_input})
@@ -456,6 +484,8 @@ def _winner(g: Tensor, mine: Any, other: Any, loses: Any) -> Tensor:
 def maximum(input: Tensor, other: Tensor) -> Tensor:
     """The larger element; nan if either is nan.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.maximum.html
+
     >>> import flambeau as torch
     >>> torch.maximum(torch.tensor([1, 5]), torch.tensor([3, 2]))
     tensor([3, 5])
@@ -468,6 +498,8 @@ def maximum(input: Tensor, other: Tensor) -> Tensor:
              "other": lambda g, input, other: _winner(g, other, input, other > input)})
 def minimum(input: Tensor, other: Tensor) -> Tensor:
     """The smaller element; nan if either is nan.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.minimum.html
 
     >>> import flambeau as torch
     >>> torch.minimum(torch.tensor([1, 5]), torch.tensor([3, 2]))
@@ -516,6 +548,8 @@ def fmin(input: Tensor, other: Tensor) -> Tensor:
 @binary(excluded=(dtypes.BOOL, *rules.INTEGRAL_ONLY), vjp="none")
 def gcd(input: Tensor, other: Tensor) -> Tensor:
     """The greatest common divisor of integers.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.gcd.html
 
     >>> import flambeau as torch
     >>> torch.gcd(torch.tensor([12, 18]), torch.tensor([8, 27]))

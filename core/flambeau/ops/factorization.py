@@ -131,6 +131,8 @@ def inv(A: Tensor) -> Tensor:
 def inverse(input: Tensor) -> Tensor:
     """`linalg.inv`.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.inverse.html
+
     >>> import flambeau as torch
     >>> torch.inverse(torch.tensor([[2., 0.], [0., 4.]]))
     tensor([[0.5000, 0.0000],
@@ -195,6 +197,8 @@ def linalg_det(A: Tensor) -> Tensor:
 @dispatch.composite()
 def det(input: Tensor) -> Tensor:
     """`linalg.det`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.det.html
 
     >>> import flambeau as torch
     >>> torch.det(torch.tensor([[1., 2.], [3., 5.]]))
@@ -261,6 +265,8 @@ def linalg_cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
 @dispatch.composite(out=True)
 def cholesky(input: Tensor, upper: bool = False) -> Tensor:
     """`linalg.cholesky`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.cholesky.html
 
     >>> import flambeau as torch
     >>> torch.cholesky(torch.tensor([[4., 2.], [2., 5.]]))
@@ -441,6 +447,8 @@ def eigh(A: Tensor, UPLO: str = "L") -> Any:
 @dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_eigvalsh")
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     """The eigenvalues of symmetric (Hermitian) matrices, smallest first.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.eigvalsh.html
 
     >>> import flambeau as torch
     >>> torch.linalg.eigvalsh(torch.tensor([[3., 0.], [0., 1.]]))

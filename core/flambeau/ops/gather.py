@@ -49,6 +49,8 @@ def _gather(input: Tensor, dim: int, index: Tensor) -> Shape:
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False, out: Tensor | None = None) -> Tensor:
     """The elements at the positions along `dim` that `index` gives; the result has the shape of `index`.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.gather.html
+
     >>> import flambeau as torch
     >>> torch.tensor([[1, 2], [3, 4]]).gather(1, torch.tensor([[1], [0]]))
     tensor([[2],
@@ -133,6 +135,8 @@ def scatter(input: Tensor, dim: int, index: Tensor, src: Any = None, *, value: A
 
     `reduce` ("add" or "multiply") combines instead of replacing. Where an index is repeated the last value stays.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.scatter.html
+
     >>> import flambeau as torch
     >>> torch.zeros(3).scatter(0, torch.tensor([0, 2]), 1.0)
     tensor([1., 0., 1.])
@@ -152,6 +156,8 @@ def scatter_(self: Tensor, dim: int, index: Tensor, src: Any = None, *, value: A
 @front(_scatter_add, out=True)
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """A copy with `src` added at the positions along `dim` that `index` gives; repeated ones add up.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.scatter_add.html
 
     >>> import flambeau as torch
     >>> torch.zeros(2).scatter_add(0, torch.tensor([0, 0, 1]), torch.ones(3))
@@ -222,6 +228,8 @@ def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
 
     `include_self` says whether the value that is there takes part.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.scatter_reduce.html
+
     >>> import flambeau as torch
     >>> torch.zeros(2).scatter_reduce(0, torch.tensor([0, 0, 1]), torch.tensor([1., 3., 2.]), "amax")
     tensor([3., 2.])
@@ -241,6 +249,8 @@ def scatter_reduce_(self: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
 @composite()
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """`gather` with the index broadcast against the tensor; without `dim` both are flattened.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.take_along_dim.html
 
     >>> import flambeau as torch
     >>> torch.take_along_dim(torch.tensor([[3, 1, 2]]), torch.tensor([[1, 2, 0]]), dim=1)
@@ -303,6 +313,8 @@ _index_select.op.shape_rule = lambda input, dim, index: _check_bounds(  # type: 
 def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """A copy of the slices along a dimension that a vector of indices names, in its order.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.index_select.html
+
     >>> import flambeau as torch
     >>> torch.tensor([[1, 2], [3, 4]]).index_select(1, torch.tensor([1]))
     tensor([[2],
@@ -353,6 +365,8 @@ def _source_arguments(op: str, input: Tensor, dim: int, index: Tensor, source: T
 def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
     """A copy with `alpha * source` added to the slices along `dim` that a vector of indices names.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.index_add.html
+
     >>> import flambeau as torch
     >>> torch.zeros(3).index_add(0, torch.tensor([0, 0]), torch.ones(2))
     tensor([2., 0., 0.])
@@ -379,6 +393,8 @@ def _index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tenso
 @front(_index_copy, out=True)
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """A copy with the slices along `dim` that a vector of indices names replaced by those of `source`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.index_copy.html
 
     >>> import flambeau as torch
     >>> torch.zeros(3).index_copy(0, torch.tensor([2, 0]), torch.tensor([5., 6.]))
@@ -470,6 +486,8 @@ def _take(input: Tensor, index: Tensor) -> Tensor:
 def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements at flat positions; the result has the shape of `index`.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.take.html
+
     >>> import flambeau as torch
     >>> torch.tensor([[1, 2], [3, 4]]).take(torch.tensor([0, 3]))
     tensor([1, 4])
@@ -522,6 +540,8 @@ def _wide(mask: Tensor, shape: Shape) -> Tensor:
 @front(_masked_select)
 def masked_select(input: Tensor, mask: Tensor, *, out: Tensor | None = None) -> Tensor:
     """The elements where a mask is true, in one dimension; both are broadcast.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.masked_select.html
 
     >>> import flambeau as torch
     >>> torch.tensor([1, 2, 3]).masked_select(torch.tensor([True, False, True]))

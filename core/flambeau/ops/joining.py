@@ -71,6 +71,8 @@ def _common(tensors: Sequence[Tensor], op: str) -> list[Tensor]:
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors joined along a dimension; their other sizes must be equal. Dtypes promote.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.cat.html
+
     >>> import flambeau as torch
     >>> torch.cat((torch.zeros(2), torch.ones(1)))
     tensor([0., 0., 1.])
@@ -103,6 +105,8 @@ def _stack(tensors: list[Tensor], dim: int) -> Tensor:
 @front(_stack, out=True)
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     """Tensors of one shape joined along a new dimension.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.stack.html
 
     >>> import flambeau as torch
     >>> torch.stack((torch.zeros(2), torch.ones(2)), dim=1)
@@ -181,6 +185,8 @@ def column_stack(tensors: Sequence[Tensor]) -> Tensor:
 def block_diag(*tensors: Tensor) -> Tensor:
     """The matrix with the given matrices on its diagonal, and zeros elsewhere.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.block_diag.html
+
     >>> import flambeau as torch
     >>> torch.block_diag(torch.ones(1, 2), torch.ones(1, 1))
     tensor([[1., 1., 0.],
@@ -203,6 +209,8 @@ def block_diag(*tensors: Tensor) -> Tensor:
 @composite(method=False)
 def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     """The coordinates of the grid that vectors span, as expanded views; `indexing` is "ij" or "xy".
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.meshgrid.html
 
     >>> import flambeau as torch
     >>> torch.meshgrid(torch.arange(2), torch.arange(3), indexing="ij")[0]
@@ -240,6 +248,8 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
 def cartesian_prod(*tensors: Tensor) -> Tensor:
     """All combinations of the elements of vectors, one per row.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.cartesian_prod.html
+
     >>> import flambeau as torch
     >>> torch.cartesian_prod(torch.tensor([1, 2]), torch.tensor([3, 4])).tolist()
     [[1, 3], [1, 4], [2, 3], [2, 4]]
@@ -255,6 +265,8 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
 @composite(method=False)
 def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
     """All choices of `r` elements of a vector, one per row, in order.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.combinations.html
 
     >>> import flambeau as torch
     >>> torch.combinations(torch.tensor([1, 2, 3])).tolist()

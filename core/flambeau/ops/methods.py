@@ -6,8 +6,8 @@ attached as it is made. What a module attached by hand (`tensor.attach`) is left
 
 from __future__ import annotations
 
-from flambeau.registry import ALIASES, LISTENERS, OPERATORS, OpDef
 from flambeau._methods import TensorMethods
+from flambeau.registry import ALIASES, LISTENERS, OPERATORS, OpDef
 
 
 def install() -> None:

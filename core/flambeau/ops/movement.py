@@ -36,6 +36,8 @@ def _clone(input: Tensor) -> Shape:
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """A copy through which gradients flow; it keeps the order of dimensions in memory unless a format is asked for.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.clone.html
+
     >>> import flambeau as torch
     >>> torch.ones(2, 3).t().clone().stride(), torch.ones(2).clone()
     ((1, 3), tensor([1., 1.]))

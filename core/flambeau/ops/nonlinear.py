@@ -50,6 +50,8 @@ def _sigmoid_backward(grad: Tensor, result: Tensor) -> Tensor:
 def sigmoid(input: Tensor) -> Tensor:
     """The logistic function, `1 / (1 + exp(-x))`.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.sigmoid.html
+
     >>> import flambeau as torch
     >>> torch.sigmoid(torch.tensor([0., 2.]))
     tensor([0.5000, 0.8808])
@@ -66,12 +68,15 @@ def _tanh_backward(grad: Tensor, result: Tensor) -> Tensor:
 def tanh(input: Tensor) -> Tensor:
     """The hyperbolic tangent.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.tanh.html
+
     >>> import flambeau as torch
     >>> torch.tanh(torch.tensor([0., 1.]))
     tensor([0.0000, 0.7616])
     """
-    shrunk = (input.abs() * -2).expm1()
-    return -shrunk / (shrunk + 2) * input.sign()
+    side = rules.half_plane(input) if input._kind.dtype.is_complex else input.sign()
+    shrunk = (input * side * -2).expm1()
+    return -shrunk / (shrunk + 2) * side
 
 
 def _logsigmoid_expr(x: Any) -> Any:

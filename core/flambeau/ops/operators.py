@@ -34,7 +34,7 @@ def _or_not_implemented(record: OpDef, operands: tuple[Any, ...], out: Tensor | 
 def _or_array(record: OpDef, operands: tuple[Any, ...], out: Tensor | None = None) -> Any:
     """The long way of `==`, which compares with a host array too: NumPy's own `==` would hand it back to us."""
     input, other = operands
-    if isinstance(input, Tensor) and hasattr(other, "__array__") and getattr(other, "shape", ()):
+    if isinstance(input, Tensor) and hasattr(other, "__array__") and other.shape:
         return general(record, (input, construct.as_tensor(other, device=input.device)), out)
     return _or_not_implemented(record, operands, out)
 

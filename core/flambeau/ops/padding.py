@@ -121,6 +121,8 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
 
     `mode` is "constant" (with `value`), "reflect", "replicate" or "circular" (the last dimensions of 2D to 5D inputs).
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.pad.html
+
     >>> import flambeau as torch
     >>> torch.nn.functional.pad(torch.tensor([1, 2]), (1, 2))
     tensor([0, 1, 2, 0, 0])
@@ -176,6 +178,8 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
           namespace="nn.functional")
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """(..., C r r, H, W) as (..., C, H r, W r): groups of r r channels become squares of pixels.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.pixel_shuffle.html
 
     >>> import flambeau as torch
     >>> torch.nn.functional.pixel_shuffle(torch.zeros(1, 4, 2, 3), 2).shape

@@ -30,7 +30,8 @@ def _arguments(op: str, ndim: int, input: Tensor, kernel: Any, stride: Any, padd
                ceil_mode: bool) -> tuple[Tensor, Shape, Shape, Shape, Shape, Shape]:
     """Canonical arguments, and the output's spatial shape; an unbatched input gets a batch of one."""
     kernels = shapes.pair(kernel, ndim, "kernel_size", op)
-    strides = kernels if stride is None or stride == [] or stride == () else shapes.pair(stride, ndim, "stride", op)
+    left_out = stride is None or (isinstance(stride, (list, tuple)) and not stride)
+    strides = kernels if left_out else shapes.pair(stride, ndim, "stride", op)
     borders, steps = shapes.pair(padding, ndim, "padding", op), shapes.pair(dilation, ndim, "dilation", op)
     if input.ndim not in (ndim + 1, ndim + 2):
         raise ShapeError(message(op, f"Expected {ndim + 1}D or {ndim + 2}D (batch mode) tensor",

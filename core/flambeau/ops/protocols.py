@@ -258,6 +258,8 @@ def is_pinned(self: Tensor, device: Any = None) -> bool:
 def is_tensor(obj: Any, /) -> bool:
     """Whether an object is a tensor.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.is_tensor.html
+
     >>> import flambeau as torch
     >>> torch.is_tensor(torch.ones(1)), torch.is_tensor([1.])
     (True, False)
@@ -268,6 +270,8 @@ def is_tensor(obj: Any, /) -> bool:
 @composite(method=False)
 def numel(input: Tensor) -> int:
     """The number of elements.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.numel.html
 
     >>> import flambeau as torch
     >>> torch.numel(torch.ones(2, 3))
@@ -280,6 +284,8 @@ def numel(input: Tensor) -> int:
 def is_floating_point(input: Tensor) -> bool:
     """Whether the dtype is a real floating type.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.is_floating_point.html
+
     >>> import flambeau as torch
     >>> torch.is_floating_point(torch.ones(1))
     True
@@ -291,6 +297,8 @@ def is_floating_point(input: Tensor) -> bool:
 def is_complex(input: Tensor) -> bool:
     """Whether the dtype is complex.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.is_complex.html
+
     >>> import flambeau as torch
     >>> torch.is_complex(torch.ones(1))
     False
@@ -301,6 +309,8 @@ def is_complex(input: Tensor) -> bool:
 @composite(method=False)
 def is_nonzero(input: Tensor) -> bool:
     """Whether the only element is not zero. RuntimeError where there are more or none.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.is_nonzero.html
 
     >>> import flambeau as torch
     >>> torch.is_nonzero(torch.tensor([1.]))

@@ -37,6 +37,8 @@ def rand(*shape: Any, size: Any = None, generator: Generator | None = None, out:
          pin_memory: bool = False) -> Tensor:
     """Uniform random numbers from [0, 1).
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.rand.html
+
     >>> import flambeau as torch
     >>> _ = torch.manual_seed(0)
     >>> torch.rand(2)
@@ -52,6 +54,8 @@ def randn(*shape: Any, size: Any = None, generator: Generator | None = None, out
           names: Any = None, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
           pin_memory: bool = False) -> Tensor:
     """Normal random numbers with mean 0 and variance 1.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.randn.html
 
     >>> import flambeau as torch
     >>> _ = torch.manual_seed(0)
@@ -78,6 +82,8 @@ def randint(*args: Any, low: int | None = None, high: int | None = None, size: A
             generator: Generator | None = None, out: Tensor | None = None, dtype: Any = None, layout: Any = None,
             device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """Whole random numbers from [low, high): `randint(high, size)` or `randint(low, high, size)`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.randint.html
 
     >>> import flambeau as torch
     >>> _ = torch.manual_seed(0)
@@ -107,6 +113,8 @@ def randperm(n: int, *, generator: Generator | None = None, out: Tensor | None =
              layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """The whole numbers from 0 to n - 1 in random order.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.randperm.html
+
     >>> import flambeau as torch
     >>> _ = torch.manual_seed(0)
     >>> torch.randperm(4)
@@ -121,6 +129,8 @@ def rand_like(input: Tensor, *, generator: Generator | None = None, dtype: Any =
               device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
     """Uniform random numbers from [0, 1) in a tensor like `input`.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.rand_like.html
+
     >>> import flambeau as torch
     >>> torch.rand_like(torch.ones(2, 3)).shape
     torch.Size([2, 3])
@@ -133,6 +143,8 @@ def rand_like(input: Tensor, *, generator: Generator | None = None, dtype: Any =
 def randn_like(input: Tensor, *, generator: Generator | None = None, dtype: Any = None, layout: Any = None,
                device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
     """Normal random numbers in a tensor like `input`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.randn_like.html
 
     >>> import flambeau as torch
     >>> torch.randn_like(torch.ones(2, 3)).shape
@@ -147,6 +159,8 @@ def randint_like(input: Tensor, low: Any, high: Any = None, *, generator: Genera
                  layout: Any = None, device: Any = None, requires_grad: bool = False,
                  memory_format: Any = None) -> Tensor:
     """Whole random numbers from [low, high), or [0, low) for one bound, in a tensor like `input`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.randint_like.html
 
     >>> import flambeau as torch
     >>> torch.randint_like(torch.ones(2, 3), 5).shape
@@ -165,6 +179,8 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Gene
            out: Tensor | None = None, dtype: Any = None, layout: Any = None, device: Any = None,
            requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """Normal random numbers: with a mean and a standard deviation for each, or with two numbers and a `size`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.normal.html
 
     >>> import flambeau as torch
     >>> torch.normal(torch.zeros(3), 1.0).shape, torch.normal(0.0, 1.0, (2, 2)).shape
@@ -208,6 +224,8 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
               out: Tensor | None = None) -> Tensor:
     """Ones with the probabilities in `input` (or all with probability `p`), else zeros, in the input's dtype.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.bernoulli.html
+
     >>> import flambeau as torch
     >>> torch.bernoulli(torch.tensor([0., 1.]))
     tensor([0., 1.])
@@ -229,6 +247,8 @@ attach(bernoulli)
 def multinomial(input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None,
                 out: Tensor | None = None) -> Tensor:
     """Indices drawn in proportion to the weights in each row of `input`, (n,) or (m, n); (..., num_samples) int64.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.multinomial.html
 
     >>> import flambeau as torch
     >>> torch.multinomial(torch.tensor([0., 1., 0.]), 2, replacement=True)

@@ -8,13 +8,13 @@ from typing import Any
 from flambeau import dtypes, shapes
 from flambeau.dispatch import composite, front, operator
 from flambeau.errors import ArgumentError, DimensionError, ShapeError
+from flambeau.layouts import contiguous_format
 from flambeau.ops import construct, creation
 from flambeau.ops import shape as shape_ops
 from flambeau.ops.indexing import narrow, select, slice_dim
 from flambeau.ops.joining import cat
 from flambeau.ops.search import searchsorted
 from flambeau.ops.views import _diagonal, diagonal
-from flambeau.layouts import contiguous_format
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
 
@@ -52,6 +52,8 @@ def _repeat(input: Tensor, repeats: Shape) -> Tensor:
 def repeat(input: Tensor, *counts: Any, repeats: Any = None) -> Tensor:
     """The tensor repeated along each dimension; further counts in front add dimensions.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.repeat.html
+
     >>> import flambeau as torch
     >>> torch.tensor([1, 2]).repeat(2, 2)
     tensor([[1, 2, 1, 2],
@@ -71,6 +73,8 @@ def repeat(input: Tensor, *counts: Any, repeats: Any = None) -> Tensor:
 def tile(input: Tensor, *counts: Any, dims: Any = None) -> Tensor:
     """`repeat`, where missing leading counts are 1.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.tile.html
+
     >>> import flambeau as torch
     >>> torch.tensor([1, 2]).tile(2)
     tensor([1, 2, 1, 2])
@@ -83,6 +87,8 @@ def tile(input: Tensor, *counts: Any, dims: Any = None) -> Tensor:
 def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None, *,
                       output_size: int | None = None) -> Tensor:
     """Each element, or each slice along `dim`, repeated: all as often, or as often as a vector of counts says.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.repeat_interleave.html
 
     >>> import flambeau as torch
     >>> torch.tensor([1, 2]).repeat_interleave(2)
@@ -149,6 +155,8 @@ def _descending(input: Tensor, size: int) -> Tensor:
 def flip(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
     """A copy with the order along the given dimensions reversed.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.flip.html
+
     >>> import flambeau as torch
     >>> torch.tensor([1, 2, 3]).flip(0)
     tensor([3, 2, 1])
@@ -203,6 +211,8 @@ def _roll(input: Tensor, shifts: Shape, dims: Shape) -> Tensor:
 def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     """Elements shifted along dimensions; what leaves at one end comes back at the other. Without `dims`, flat.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.roll.html
+
     >>> import flambeau as torch
     >>> torch.tensor([1, 2, 3]).roll(1)
     tensor([3, 1, 2])
@@ -237,6 +247,8 @@ def _rot90(input: Tensor, k: int, dims: Shape) -> Tensor:
 @front(_rot90)
 def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     """The plane of two dimensions turned by k times 90 degrees, from the first dimension towards the second.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.rot90.html
 
     >>> import flambeau as torch
     >>> torch.tensor([[1, 2], [3, 4]]).rot90()
@@ -283,6 +295,8 @@ def _check_matrix(input: Tensor, op: str) -> None:
 def tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """The lower triangle of matrices, zeros elsewhere; `diagonal` moves its border up.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.tril.html
+
     >>> import flambeau as torch
     >>> torch.ones(2, 2).tril()
     tensor([[1., 0.],
@@ -295,6 +309,8 @@ def tril(input: Tensor, diagonal: int = 0) -> Tensor:
 @front(_triu, out=True)
 def triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """The upper triangle of matrices, zeros elsewhere; `diagonal` moves its border up.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.triu.html
 
     >>> import flambeau as torch
     >>> torch.ones(2, 2).triu()
@@ -317,6 +333,8 @@ def _triangle_indices(row: int, col: int, keep: Any, dtype: Any, device: Any, op
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None,
                  layout: Any = None) -> Tensor:
     """Rows and columns of the lower triangle's elements, as a (2, n) tensor in row order.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.tril_indices.html
 
     >>> import flambeau as torch
     >>> torch.tril_indices(2, 2)
@@ -359,6 +377,8 @@ def _diag_embed(input: Tensor, offset: int, dim1: int, dim2: int) -> Tensor:
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
     """The vectors of the last dimension on the diagonals of new matrices.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.diag_embed.html
+
     >>> import flambeau as torch
     >>> torch.diag_embed(torch.tensor([1, 2]))
     tensor([[1, 0],
@@ -374,6 +394,8 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
 @composite(out=True)
 def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     """A vector as a diagonal matrix; of a matrix, a copy of its diagonal.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.diag.html
 
     >>> import flambeau as torch
     >>> torch.diag(torch.tensor([1, 2]))
@@ -420,6 +442,8 @@ def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0,
                "src": lambda g, dim, index: select(g, dim, index)}, dtype_rule="any")
 def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     """A copy with the slice at one index of a dimension replaced by `src`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.select_scatter.html
 
     >>> import flambeau as torch
     >>> torch.zeros(2, 2).select_scatter(torch.ones(2), 0, 0)

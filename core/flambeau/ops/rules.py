@@ -105,6 +105,12 @@ def check_alpha(op: str, alpha: Any, common: dtype) -> None:
 
 
 # ---------------------------------------------------------------------------------------------- gradients
+def half_plane(x: Tensor) -> Tensor:
+    """-1 for complex numbers with a negative real part, else 1: odd functions are computed on one side."""
+    real = x.real
+    return (real >= 0).to(real._kind.dtype) * 2 - 1
+
+
 def conj(value: Any) -> Any:
     """The complex conjugate of a tensor or number; real tensors pay one test."""
     if isinstance(value, Tensor):

@@ -24,6 +24,8 @@ def _nonzero(input: Tensor) -> Shape:
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """The indices of the nonzero elements: an (n, ndim) tensor, or with `as_tuple` one vector per dimension.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nonzero.html
+
     >>> import flambeau as torch
     >>> torch.tensor([0, 3, 4]).nonzero()
     tensor([[1],
@@ -69,6 +71,8 @@ def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, ret
 
     With `return_inverse` also where each element went, with `return_counts` also how often each occurs.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.unique.html
+
     >>> import flambeau as torch
     >>> torch.tensor([3, 1, 3]).unique(return_counts=True)
     (tensor([1, 3]), tensor([1, 2]))
@@ -82,6 +86,8 @@ def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, ret
 def unique_consecutive(input: Tensor, return_inverse: bool = False, return_counts: bool = False,
                        dim: int | None = None) -> Any:
     """Runs of equal elements, or of equal slices along `dim`, reduced to one each.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.unique_consecutive.html
 
     >>> import flambeau as torch
     >>> torch.tensor([1, 1, 2, 1]).unique_consecutive()
@@ -129,6 +135,8 @@ def searchsorted(sorted_sequence: Tensor, input: Any, *, out_int32: bool = False
 
     `side="right"` puts them after equal elements. `sorter` gives the order that sorts the sequence.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.searchsorted.html
+
     >>> import flambeau as torch
     >>> torch.searchsorted(torch.tensor([1, 3, 5]), torch.tensor([3, 4]))
     tensor([1, 2])
@@ -172,6 +180,8 @@ def searchsorted(sorted_sequence: Tensor, input: Any, *, out_int32: bool = False
 def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:
     """The number of the bucket between sorted boundaries that each value falls into.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.bucketize.html
+
     >>> import flambeau as torch
     >>> torch.bucketize(torch.tensor([1, 4]), torch.tensor([2, 5]))
     tensor([0, 1])
@@ -194,6 +204,8 @@ def _bincount(input: Tensor, weights: Tensor | None, minlength: int) -> Tensor:
 @front(_bincount)
 def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -> Tensor:
     """How often each integer from 0 on occurs in a vector; with weights, the sum of theirs.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.bincount.html
 
     >>> import flambeau as torch
     >>> torch.bincount(torch.tensor([0, 2, 2]))
@@ -223,6 +235,8 @@ def _isin(elements: Tensor, test_elements: Tensor) -> Tensor:
 def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False) -> Tensor:
     """Whether each element is among `test_elements`.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.isin.html
+
     >>> import flambeau as torch
     >>> torch.isin(torch.tensor([1, 2]), torch.tensor([2, 3]))
     tensor([False,  True])
@@ -239,6 +253,8 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
 @composite(method=False)
 def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     """The coordinates, one tensor per dimension, of flat positions in a tensor of this shape.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.unravel_index.html
 
     >>> import flambeau as torch
     >>> torch.unravel_index(torch.tensor([1, 5]), (2, 3))

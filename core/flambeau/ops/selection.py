@@ -100,6 +100,8 @@ def _as_number(value: Any, target: dtype) -> Any:
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """The tensor with `value` where the mask holds, keeping its dtype. `value` is a number or a 0-d tensor.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.masked_fill.html
+
     >>> import flambeau as torch
     >>> torch.masked_fill(torch.tensor([1., 2.]), torch.tensor([True, False]), -1)
     tensor([-1.,  2.])

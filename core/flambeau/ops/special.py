@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from flambeau.dispatch import binary, composite, front, int_to_float, unary
+from flambeau.dispatch.inplace import check_inplace, check_overwrite
 from flambeau.dtypes import COMPLEX, get_default_dtype
 from flambeau.errors import DtypeError, UnsupportedError, message
 from flambeau.ir import expr as ir
@@ -90,7 +91,7 @@ def _polygamma(input: Tensor, order: float) -> Tensor:
     """A higher derivative of `digamma`."""
 
 
-@composite(method=False)
+@composite(method=False, out=True)
 def polygamma(n: int, input: Tensor) -> Tensor:
     """The derivative of order `n` of `digamma`.
 
@@ -111,6 +112,15 @@ def _polygamma_method(self: Tensor, n: int) -> Tensor:
 
 
 attach(_polygamma_method, "polygamma")
+
+
+@attach
+def polygamma_(self: Tensor, n: int) -> Tensor:
+    """`polygamma(n, self)` in place."""
+    check_inplace(self, "polygamma")
+    result = polygamma(n, self)
+    check_overwrite("polygamma", self, result)
+    return self.copy_(result)
 
 
 # ---------------------------------------------------------------------------------------------- logit, xlogy

@@ -142,6 +142,8 @@ def _check_lerp(input: Tensor, end: Tensor, weight: Any) -> None:
 def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     """`input + weight * (end - input)`. `weight` is a number or a tensor.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.lerp.html
+
     >>> import flambeau as torch
     >>> torch.lerp(torch.tensor([1., 2.]), torch.tensor([3., 6.]), 0.5)
     tensor([2., 4.])
@@ -181,6 +183,8 @@ def _factor(op: str, value: Any, *operands: Any) -> Any:
 def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Tensor | None = None) -> Tensor:
     """`input + value * tensor1 * tensor2`.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.addcmul.html
+
     >>> import flambeau as torch
     >>> torch.addcmul(torch.zeros(2), torch.tensor([1., 2.]), torch.tensor([3., 4.]), value=0.5)
     tensor([1.5000, 4.0000])
@@ -191,6 +195,8 @@ def addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, 
 @front(_addcdiv)
 def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, out: Tensor | None = None) -> Tensor:
     """`input + value * tensor1 / tensor2`. Not defined for integers.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.addcdiv.html
 
     >>> import flambeau as torch
     >>> torch.addcdiv(torch.zeros(2), torch.tensor([1., 2.]), torch.tensor([2., 4.]))
@@ -236,6 +242,8 @@ def _limits(input: Tensor, nan: Any, posinf: Any, neginf: Any) -> tuple[float, f
 def nan_to_num(input: Tensor, nan: float | None = 0.0, posinf: float | None = None,
                neginf: float | None = None) -> Tensor:
     """`nan`, `posinf` and `neginf` in place of what is not finite; by default 0 and the dtype's limits.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nan_to_num.html
 
     >>> import flambeau as torch
     >>> torch.nan_to_num(torch.tensor([float("nan"), float("inf"), 1.]), posinf=9.)

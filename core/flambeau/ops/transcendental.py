@@ -26,6 +26,8 @@ conj = rules.conj
 def exp(input: Tensor) -> Tensor:
     """e to the power of each element.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.exp.html
+
     >>> import flambeau as torch
     >>> torch.exp(torch.tensor([0., 1.]))
     tensor([1.0000, 2.7183])
@@ -60,6 +62,8 @@ def expm1(input: Tensor) -> Tensor:
 @unary(promote=int_to_float, vjp={"input": lambda g, input: g / conj(input)}, expr=ir.log, domain=(0.1, 9))
 def log(input: Tensor) -> Tensor:
     """The natural logarithm; -inf for 0, nan for negative elements.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.log.html
 
     >>> import flambeau as torch
     >>> torch.log(torch.tensor([1., 2.]))
@@ -111,6 +115,8 @@ def log1p(input: Tensor) -> Tensor:
 def sin(input: Tensor) -> Tensor:
     """The sine of angles in radians.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.sin.html
+
     >>> import flambeau as torch
     >>> torch.sin(torch.tensor([0., 1.]))
     tensor([0.0000, 0.8415])
@@ -154,6 +160,8 @@ def asin(input: Tensor) -> Tensor:
     >>> torch.asin(torch.tensor([0.5, 2.]))
     tensor([0.5236,    nan])
     """
+    if input._kind.dtype.is_complex:
+        return asinh(input * 1j) * -1j
     return atan2(input, ((1 - input) * (1 + input)).sqrt())
 
 
@@ -168,6 +176,8 @@ def acos(input: Tensor) -> Tensor:
     >>> torch.acos(torch.tensor([1., 0.5]))
     tensor([0.0000, 1.0472])
     """
+    if input._kind.dtype.is_complex:
+        return math.pi / 2 - asin(input)
     return atan2(((1 - input) * (1 + input)).sqrt(), input)
 
 
@@ -181,6 +191,8 @@ def atan(input: Tensor) -> Tensor:
     >>> torch.atan(torch.tensor([0., 1.]))
     tensor([0.0000, 0.7854])
     """
+    if input._kind.dtype.is_complex:
+        return atanh(input * 1j) * -1j
     return atan2(input, input * 0 + 1)
 
 
@@ -189,6 +201,8 @@ def atan(input: Tensor) -> Tensor:
              "other": lambda g, input, other: g * (-input / (input * input + other * other))})
 def atan2(input: Tensor, other: Tensor) -> Tensor:
     """The angle of the point with ordinate `input` and abscissa `other`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.atan2.html
 
     >>> import flambeau as torch
     >>> torch.atan2(torch.tensor([1.]), torch.tensor([-1.]))
@@ -206,8 +220,7 @@ def sinh(input: Tensor) -> Tensor:
     >>> torch.sinh(torch.tensor([0., 1.]))
     tensor([0.0000, 1.1752])
     """
-    grown = expm1(input)
-    return (grown + grown / (grown + 1)) / 2
+    return (expm1(input) - expm1(-input)) / 2
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, input: g * conj(input.sinh())}, expr=ir.cosh)
@@ -233,6 +246,9 @@ def asinh(input: Tensor) -> Tensor:
     >>> torch.asinh(torch.tensor([0., 1.]))
     tensor([0.0000, 0.8814])
     """
+    if input._kind.dtype.is_complex:
+        side = rules.half_plane(input)
+        return log(input * side + (input * input + 1).sqrt()) * side
     size = input.abs()
     return log1p(size + size * size / (1 + (size * size + 1).sqrt())) * input.sign()
 
@@ -248,7 +264,7 @@ def acosh(input: Tensor) -> Tensor:
     >>> torch.acosh(torch.tensor([1., 2.]))
     tensor([0.0000, 1.3170])
     """
-    return log(input + ((input - 1) * (input + 1)).sqrt())
+    return log(input + (input - 1).sqrt() * (input + 1).sqrt())
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, input: g / conj(1 - input * input)}, expr=ir.atanh,
@@ -344,6 +360,8 @@ _NO_BOOL_OR_COMPLEX = (BOOL, COMPLEX)
 def floor(input: Tensor) -> Tensor:
     """Each element rounded down.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.floor.html
+
     >>> import flambeau as torch
     >>> torch.floor(torch.tensor([1.5, -1.5]))
     tensor([ 1., -2.])
@@ -412,6 +430,8 @@ def _decimals(input: Tensor, decimals: int) -> bool:
 @front(_round)
 def round(input: Tensor, *, decimals: int = 0, out: Tensor | None = None) -> Tensor:
     """Each element rounded to the nearest integer, or to a number of decimals; halves go to the even neighbour.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.round.html
 
     >>> import flambeau as torch
     >>> torch.round(torch.tensor([0.5, 1.5])), torch.round(torch.tensor([1.234]), decimals=1)

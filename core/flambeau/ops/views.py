@@ -50,6 +50,8 @@ def _diagonal_backward(input: Tensor, size: Shape, offset: int, dim1: int, dim2:
 def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """The view of a diagonal of two dimensions, which becomes the last dimension.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.diagonal.html
+
     >>> import flambeau as torch
     >>> torch.arange(4).reshape(2, 2).diagonal()
     tensor([0, 3])
@@ -88,6 +90,8 @@ def _unfold(shape: Shape, strides: Shape, offset: int, dim: int, size: int, step
 @front(_unfold)
 def unfold(self: Tensor, dimension: int, size: int, step: int) -> Tensor:
     """The view of all windows of `size` along a dimension, `step` apart; a window becomes the last dimension.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.unfold.html
 
     >>> import flambeau as torch
     >>> torch.arange(5).unfold(0, 3, 2)
@@ -130,6 +134,8 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
 
     RuntimeError for a layout that reaches beyond the storage.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.as_strided.html
+
     >>> import flambeau as torch
     >>> torch.arange(6).as_strided((2, 2), (1, 2))
     tensor([[0, 2],
@@ -170,6 +176,8 @@ def _view_as_real(shape: Shape, strides: Shape, offset: int) -> Layout:
 def view_as_real(input: Tensor) -> Tensor:
     """The view of a complex tensor's real and imaginary parts in a new last dimension of size 2.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.view_as_real.html
+
     >>> import flambeau as torch
     >>> torch.view_as_real(torch.tensor([1 + 2j]))
     tensor([[1., 2.]])
@@ -190,6 +198,8 @@ def _view_as_complex(shape: Shape, strides: Shape, offset: int) -> Layout:
 @front(_view_as_complex)
 def view_as_complex(input: Tensor) -> Tensor:
     """The view of pairs of real numbers, in a last dimension of size 2, as complex numbers.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.view_as_complex.html
 
     >>> import flambeau as torch
     >>> torch.view_as_complex(torch.tensor([[1., 2.]]))
@@ -371,11 +381,13 @@ def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) ->
 def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of parts along a dimension: all of one size but the last, or of the sizes in a list.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.split.html
+
     >>> import flambeau as torch
     >>> torch.arange(5).split(2)
     (tensor([0, 1]), tensor([2, 3]), tensor([4]))
     """
-    if not isinstance(split_size_or_sections, int):
+    if not shapes.is_int(split_size_or_sections):
         return split_with_sizes(input, split_size_or_sections, dim)
     shape = input._array.shape
     if not shape:
@@ -393,6 +405,8 @@ def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Ten
 @composite()
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` views of equal size along a dimension; the last may be smaller.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.chunk.html
 
     >>> import flambeau as torch
     >>> torch.arange(5).chunk(2)
@@ -433,6 +447,8 @@ def _unbind(input: Tensor, dim: int) -> list[Any]:
 def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """The views at each index of a dimension.
 
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.unbind.html
+
     >>> import flambeau as torch
     >>> torch.arange(4).reshape(2, 2).unbind()
     (tensor([0, 1]), tensor([2, 3]))
@@ -446,6 +462,8 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
 @composite()
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Views along a dimension: that many, as equal as possible, or cut at the given indices.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.tensor_split.html
 
     >>> import flambeau as torch
     >>> torch.arange(5).tensor_split(2)

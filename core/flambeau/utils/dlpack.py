@@ -40,4 +40,4 @@ def from_dlpack(ext_tensor: Any) -> Tensor:
 
 def to_dlpack(tensor: Tensor) -> Any:
     """A capsule over the memory of `tensor`, to be taken once. BufferError for a tensor that requires a gradient."""
-    return tensor.__dlpack__()  # type: ignore[attr-defined]
+    return tensor.__dlpack__(max_version=(1, 0))  # an older capsule cannot say that it may be written to

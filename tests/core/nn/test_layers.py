@@ -29,6 +29,11 @@ CASES = [
     ("Conv2d", (4, 6, 3), IMAGE, {"padding": (1, 2), "padding_mode": "circular"}),
     ("Conv2d", (4, 6, 3), IMAGE, {"padding": "same", "padding_mode": "replicate"}),
     ("Conv3d", (1, 2, 2), (1, 1, 3, 3, 3), {}),
+    ("ConvTranspose1d", (2, 3, 3), (2, 2, 5), {"stride": 2, "padding": 1, "output_padding": 1}),
+    ("ConvTranspose2d", (4, 6, 3), IMAGE, {}),
+    ("ConvTranspose2d", (4, 6, (3, 2)), IMAGE, {"stride": (2, 1), "padding": (1, 0), "groups": 2, "bias": False}),
+    ("ConvTranspose2d", (4, 2, 3), IMAGE, {"dilation": 2, "stride": 2, "output_padding": 1}),
+    ("ConvTranspose3d", (1, 2, 2), (1, 1, 3, 3, 3), {"stride": 2}),
     ("MaxPool1d", (2,), (2, 3, 6), {}),
     ("MaxPool2d", (2,), IMAGE, {}),
     ("MaxPool2d", (3,), IMAGE, {"stride": 2, "padding": 1, "ceil_mode": True}),
@@ -247,3 +252,29 @@ def test_a_whole_model_starts_from_pytorchs_numbers(oracle):
 def test_errors(call, text):
     with pytest.raises(ValueError, match=text):
         call()
+
+
+@pytest.mark.parametrize("size", [(10, 10), (9, 10), [2, 3, 10, 9]])
+def test_transposed_convolution_chooses_among_sizes(oracle, size):
+    ours, theirs = both(oracle, "ConvTranspose2d", (4, 3, 3), {"stride": 2, "padding": 1})
+    values = np.random.default_rng(0).standard_normal((2, 4, 5, 5)).astype(np.float32)
+    same(ours(flambeau.from_numpy(values), output_size=size), theirs(oracle.from_numpy(values), output_size=size))
+
+
+@pytest.mark.parametrize("size, words", [((12, 12), "valid sizes range from"), ((9,), "output_size")])
+def test_transposed_convolution_refuses_sizes(oracle, size, words):
+    for library in (flambeau, oracle):
+        layer = library.nn.ConvTranspose2d(1, 1, 3, stride=2, padding=1)
+        with pytest.raises(ValueError, match=words):
+            layer(library.ones(1, 1, 5, 5), output_size=size)
+    for library in (flambeau, oracle):
+        with pytest.raises(ValueError, match="padding mode"):
+            library.nn.ConvTranspose2d(1, 1, 3, padding_mode="reflect")
+
+
+def test_sizes_may_be_another_librarys_integers(oracle):
+    two = np.int64(2)
+    for library in (flambeau, oracle):
+        image = library.ones(1, 1, 4, 4)
+        assert library.nn.MaxPool2d(two)(image).shape == library.nn.AvgPool2d(two)(image).shape == (1, 1, 2, 2)
+        assert library.nn.Conv2d(1, two, two)(image).shape == (1, 2, 3, 3)

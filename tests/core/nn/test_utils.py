@@ -54,3 +54,13 @@ def test_vector_and_back():
     assert net.weight.tolist() == [[0, 1], [2, 3]] and net.bias.tolist() == [4, 5]
     with pytest.raises(TypeError, match=r"expected torch\.Tensor"):
         utils.vector_to_parameters([1], net.parameters())
+
+
+def test_the_old_name_of_clipping(oracle):
+    for library in (flambeau, oracle):
+        param = library.nn.Parameter(library.zeros(2))
+        param.grad = library.tensor([3.0, 4.0])
+        with pytest.warns(FutureWarning, match="clip_grad_norm_"):
+            total = library.nn.utils.clip_grad_norm([param], 1.0)
+        assert total.item() == 5.0
+        assert param.grad.tolist() == pytest.approx([0.6, 0.8], rel=1e-5)

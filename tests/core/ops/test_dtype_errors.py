@@ -50,3 +50,30 @@ def test_out_must_have_the_dtype_of_a_gather_and_memory_of_its_own():
                      lambda t, x, i, out: t.masked_select(x, x > 1, out=out)):
             with pytest.raises(RuntimeError, match="single memory location"):
                 call(library, x, index, x[:2])
+
+
+TARGETS = [
+    ("binary_cross_entropy", "int64", "Found dtype Long but expected Float"),
+    ("binary_cross_entropy", "float64", "Found dtype Double but expected Float"),
+    ("binary_cross_entropy_with_logits", "int64", "can't be cast to the desired output type Long"),
+    ("binary_cross_entropy_with_logits", "int32", "can't be cast to the desired output type Int"),
+]
+
+
+@pytest.mark.parametrize("loss, dtype, words", TARGETS)
+def test_targets_of_another_dtype(loss, dtype, words):
+    for library in (flambeau, torch):
+        with pytest.raises(RuntimeError, match=words):
+            getattr(library.nn.functional, loss)(library.ones(3), library.ones(3, dtype=getattr(library, dtype)))
+
+
+def test_rows_outside_the_table_are_an_index_error():
+    for library in (flambeau, torch):
+        with pytest.raises(IndexError, match="index out of range in self"):
+            library.nn.Embedding(3, 2)(library.tensor([3]))
+
+
+def test_sizes_that_do_not_broadcast_are_named_from_the_last():
+    for library in (flambeau, torch):
+        with pytest.raises(RuntimeError, match=r"a \(3\) must match the size of tensor b \(5\) at .* dimension 1"):
+            library.ones(2, 3) + library.ones(4, 5)

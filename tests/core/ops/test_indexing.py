@@ -89,6 +89,8 @@ CALLS = [
     lambda torch, x: x[torch.tensor([], dtype=torch.long)],
     lambda torch, x: x[[]],
     lambda torch, x: x[np.array([0, 2])],
+    lambda torch, x: x[range(2)],
+    lambda torch, x: x[:, range(0, 4, 2)],
     lambda torch, x: x[np.int64(1)],
     lambda torch, x: x[1 : np.int64(3)],
     lambda torch, x: x[torch.tensor(1) : torch.tensor(3)],
@@ -123,3 +125,14 @@ def _source(call):
 @pytest.mark.parametrize("leaf", [True, False], ids=["leaf", "inner"])
 def test_as_pytorch(call, leaf):
     check_call(call, leaf)
+
+
+@pytest.mark.parametrize("key, size", [("mask", 2), ("lookup", 4), ("pairs", 3)])
+def test_values_that_do_not_fit_the_places(key, size):
+    import flambeau
+    for library in (flambeau, torch):
+        x = library.arange(6.0).view(2, 3)
+        where = {"mask": x > 0, "lookup": library.tensor([0, 1]), "pairs": ([0, 1], [0, 1])}[key]
+        with pytest.raises(RuntimeError, match=r"value tensor of shape \[\d\] cannot be broadcast to indexing result"):
+            x[where] = library.ones(size)
+        assert x.tolist() == [[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]

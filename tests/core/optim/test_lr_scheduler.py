@@ -130,3 +130,18 @@ def test_errors(call, kind, text):
     optimizer = flambeau.optim.SGD([flambeau.nn.Parameter(flambeau.ones(1))])
     with pytest.raises(kind, match=text):
         call(optimizer, lr_scheduler)
+
+
+def test_the_old_name_of_the_base_class():
+    from flambeau.optim import lr_scheduler
+
+    class Halve(lr_scheduler._LRScheduler):
+        def get_lr(self):
+            return [rate * 0.5 ** self.last_epoch for rate in self.base_lrs]
+
+    optimizer = flambeau.optim.SGD([flambeau.ones(1, requires_grad=True)], lr=1.0)
+    schedule = Halve(optimizer)
+    optimizer.step()
+    schedule.step()
+    assert schedule.get_last_lr() == [0.5]
+    assert isinstance(lr_scheduler.StepLR(optimizer, 1), lr_scheduler._LRScheduler)

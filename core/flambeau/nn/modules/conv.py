@@ -302,8 +302,9 @@ class _ConvTransposeNd(_ConvNd):
             raise ArgumentValueError(f"{type(self).__name__}: output_size must have {dims} or {input.dim()} elements, "
                                      f"but got {len(wanted)}")
         wanted = wanted[-dims:]
+        padding = tuple(map(int, self.padding))
         least = [(size - 1) * step - 2 * pad + reach * (extent - 1) + 1 for size, step, pad, reach, extent in zip(
-            input.shape[-dims:], self.stride, self.padding, self.dilation, self.kernel_size, strict=True)]
+            input.shape[-dims:], self.stride, padding, self.dilation, self.kernel_size, strict=True)]
         most = [size + step - 1 for size, step in zip(least, self.stride, strict=True)]
         if not all(low <= size <= high for low, size, high in zip(least, wanted, most, strict=True)):
             raise ArgumentValueError(f"requested an output size of {list(wanted)}, but valid sizes range from {least} "
@@ -320,7 +321,7 @@ class ConvTranspose1d(_ConvTransposeNd):
     """
 
     _parse = staticmethod(_single)
-    _function = staticmethod(F.conv_transpose1d)
+    _function: Callable[..., Tensor] = staticmethod(F.conv_transpose1d)
 
 
 class ConvTranspose2d(_ConvTransposeNd):
@@ -336,7 +337,7 @@ class ConvTranspose2d(_ConvTransposeNd):
     """
 
     _parse = staticmethod(_pair)
-    _function = staticmethod(F.conv_transpose2d)
+    _function: Callable[..., Tensor] = staticmethod(F.conv_transpose2d)
 
 
 class ConvTranspose3d(_ConvTransposeNd):
@@ -348,4 +349,4 @@ class ConvTranspose3d(_ConvTransposeNd):
     """
 
     _parse = staticmethod(_triple)
-    _function = staticmethod(F.conv_transpose3d)
+    _function: Callable[..., Tensor] = staticmethod(F.conv_transpose3d)
