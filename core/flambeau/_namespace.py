@@ -14,8 +14,8 @@ from flambeau.ops.legacy import TYPED
 from flambeau.registry import ALIASES, OPERATORS
 
 SUBMODULES = frozenset((
-    "accelerator", "autograd", "backends", "cpu", "cuda", "linalg", "mps", "nn", "optim", "return_types", "signal", "special",
-    "serialization", "utils", "vision", "xpu"))
+    "accelerator", "autograd", "backends", "cpu", "cuda", "linalg", "mps", "nn", "optim", "return_types",
+    "serialization", "signal", "special", "utils", "vision", "xpu"))
 
 _AUTOGRAD = ("no_grad", "enable_grad", "set_grad_enabled", "is_grad_enabled", "inference_mode",
              "is_inference_mode_enabled")

@@ -15,7 +15,7 @@ import weakref
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from flambeau.errors import GraphError
+from flambeau.errors import ArgumentTypeError, GraphError
 from flambeau.registry import ARGUMENT, RESULT, SHAPE, OpDef, SavePlan
 from flambeau.tensor import Edge, Tensor, View, alias, new, version_cell
 
@@ -67,7 +67,8 @@ class Packed:
         """The tensor again, with its history."""
         tensor = self.unpack(self.packed)
         if not isinstance(tensor, Tensor):
-            raise GraphError(f"the unpack hook of a saved tensor must return a Tensor, not {type(tensor).__name__}")
+            raise ArgumentTypeError("Output of saved tensor unpack_hook expected to be a Tensor but got result of type "
+                                    f"{type(tensor).__name__}")
         return tensor if self.edge is None else with_edge(tensor, self.edge)
 
 
@@ -96,8 +97,8 @@ class Node:
     """One recorded call of an operator.
 
     Attributes: `plan`, with the record and what is kept of the call; `edges`, one per differentiable input, None where
-    no gradient is wanted; `saved`, the values that the vjps name; `versions`, (index in saved, version) of the saved tensors; `shape` and `kind` of the output
-    (tuples of them where `count`, the number of outputs, is above 1).
+    no gradient is wanted; `saved`, the values that the vjps name; `versions`, (index in saved, version) of the saved
+    tensors; `shape` and `kind` of the output (tuples of them where `count`, the number of outputs, is above 1).
     """
 
     is_accumulator = False
@@ -435,16 +436,18 @@ def check_inplace(tensor: Tensor, op: str) -> None:
     if edge is not None and edge[0].is_accumulator:
         raise GraphError(f"{op}_: a leaf Variable that requires grad is being used in an in-place operation; "
                          "use the out-of-place form, or wrap the update in torch.no_grad()")
-    if view is None or (edge is None and not view.made_in_no_grad):
+    if view is None:
+        return
+    above: View | None = view
+    while above is not None and not (above.made_in_no_grad or above.several):
+        above = above.parent._view
+    if edge is None and (above is None or not above.made_in_no_grad):
         return
     base = tensor._base
     assert base is not None
     if base._edge is not None and base._edge is not LAZY and base._edge[0].is_accumulator:
         raise GraphError(f"{op}_: a view of a leaf Variable that requires grad is being used in an in-place "
                          "operation; change a clone, or wrap the update in torch.no_grad()")
-    above: View | None = view
-    while above is not None and not (above.made_in_no_grad or above.several):
-        above = above.parent._view
     if above is None or (edge is None and edge_of(base) is None):
         return
     if above.made_in_no_grad:

@@ -205,7 +205,8 @@ class Tensor(TensorMethods):
 
     def is_inference(self) -> bool:
         """Whether the tensor was made under `inference_mode`."""
-        return self._inference
+        base = self._base
+        return self._inference or (base is not None and base._inference)
 
     # -- properties of the kinds of tensors that exist only as False here
     is_sparse = False

@@ -104,12 +104,23 @@ def test_view_made_without_recording_is_not_changed_with_it(change):
             view = base[:1]
         with pytest.raises(RuntimeError, match="A view was created in no_grad mode"):
             change(view)
+        with pytest.raises(RuntimeError, match="created in no_grad mode"):
+            change(view.view(1))
         with t.no_grad():
             change(view)
         free = t.ones(2)
         with t.no_grad():
             view = free[:1]
         change(view)
+
+
+def test_unpack_hook_must_give_a_tensor():
+    for t in (flambeau, torch):
+        x = leaf(t, 1., 2.)
+        with t.autograd.graph.saved_tensors_hooks(lambda a: 1, lambda a: 2):
+            y = x * x
+        with pytest.raises(TypeError, match="expected to be a Tensor"):
+            y.sum().backward()
 
 
 def test_hooks_of_a_leaf_outlive_freezing():

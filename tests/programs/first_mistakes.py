@@ -51,6 +51,8 @@ mistake("linear dtype", "mat1 and mat2 must have the same dtype, but got Double 
 mistake("linear int", "mat1 and mat2 must have the same dtype, but got Long and Float",
         lambda: nn.Linear(2, 2)(torch.ones(1, 2).long()))
 mistake("conv", "to have 1 channels, but got 3 channels instead", lambda: nn.Conv2d(1, 2, 3)(torch.ones(1, 3, 5, 5)))
+mistake("conv flat", "Expected 3D (unbatched) or 4D (batched) input to conv2d, but got input of size: [28, 28]",
+        lambda: nn.Conv2d(1, 2, 3)(torch.ones(28, 28)))
 mistake("conv small", "Kernel size can't be greater than actual input size",
         lambda: nn.Conv2d(1, 2, 3)(torch.ones(1, 1, 2, 2)))
 mistake("cat", "Sizes of tensors must match except in dimension 0", lambda: torch.cat([m, torch.ones(2, 2)]))

@@ -69,7 +69,7 @@ class FunctionCtx:
         if node is None:
             raise GraphError("the graph that this ctx belongs to is gone, and what it saved with it; keep an output of "
                              "the Function, or its grad_fn, as long as its saved tensors are wanted")
-        return node.saved_tensors()
+        return node.saved_tensors
 
     saved_variables = saved_tensors
 
@@ -83,9 +83,15 @@ class FunctionNode(Node):
     def name(self) -> str:
         return self.function.__name__ + "Backward"
 
+    @property
     def saved_tensors(self) -> tuple[Tensor | None, ...]:
         """The saved tensors, checked and with their history."""
         return tuple(self.unpack())
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") or "ctx" not in self.__dict__:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self.ctx, name)  # PyTorch's ctx is the node itself
 
     def unpack(self) -> list[Any]:
         if self.saved is None:

@@ -140,9 +140,12 @@ class _MarkInference(Mode):
 
     def intercept(self, record: OpDef, call: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         result = call(*args, **kwargs)
+        if not STATE.inference:  # switched off again, within
+            return result
         for each in result if isinstance(result, tuple) else (result,):
             if isinstance(each, Tensor) and not any(each is arg for arg in args):
-                each._inference = True
+                base = each._base  # a view of a normal tensor is a normal tensor
+                each._inference = base is None or base._inference
         return result
 
 
@@ -165,8 +168,7 @@ class inference_mode(_Switch):  # noqa: N801 - PyTorch's name
 
     def __enter__(self) -> None:
         self._states = STATE.enabled, STATE.inference
-        if self.mode:
-            STATE.enabled = False
+        STATE.enabled = not self.mode  # False switches recording on, whatever is around
         STATE.inference = self.mode
         self._marker = _MarkInference() if self.mode else None
         if self._marker is not None:

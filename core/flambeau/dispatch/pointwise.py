@@ -15,13 +15,19 @@ from flambeau.discovery import Kind
 from flambeau.dispatch import modes
 from flambeau.dispatch.fallback import run_on_host
 from flambeau.dispatch.run import (
-    attach_node, cast, different_devices, explained, refuse_gradient, write_out, wrong_type)
+    attach_node,
+    cast,
+    different_devices,
+    explained,
+    refuse_gradient,
+    write_out,
+    wrong_type,
+)
 from flambeau.dtypes import BOOL, COMPLEX, FLOAT, dtype
 from flambeau.errors import FlambeauError, UnsupportedDtypeError, message
-from flambeau.graph import (
-    STATE, WATCHERS, Node, edge_of, inference_refusal, next_order, save_results, source_value)
+from flambeau.graph import STATE, WATCHERS, Node, edge_of, inference_refusal, next_order, save_results, source_value
 from flambeau.registry import ARGUMENT, RESULT, OpDef
-from flambeau.shapes import broadcast_shapes, describe
+from flambeau.shapes import broadcast_shapes
 from flambeau.tensor import Edge, Tensor, make, new
 
 ACTIVE = modes.ACTIVE

@@ -147,7 +147,8 @@ def bind_views(record: OpDef) -> Callable[..., tuple[Tensor, ...]]:
         node.count = len(results)
         if node.count == 1:
             node.shape, node.kind = node.shape[0], node.kind[0]
-            node.__class__ = _OneOfViews
+            fields, node = vars(node), new(_OneOfViews)
+            vars(node).update(fields)
         for number, result in enumerate(results):
             result._edge = (node, number)
             assert result._view is not None

@@ -12,7 +12,6 @@ from typing import Any
 from flambeau._namespace import ALSO_TOP
 from flambeau.registry import ALIASES, OPERATORS, OpDef
 
-
 CLASH = "functional_"   # begins the record's name where the name is one of a method, such as unfold's
 
 
@@ -43,4 +42,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return sorted(name.removeprefix(CLASH) for name, record in (*OPERATORS.items(), *ALIASES.items()) if _belongs(name, record))
+    return sorted(name.removeprefix(CLASH) for name, record in (*OPERATORS.items(), *ALIASES.items())
+                  if _belongs(name, record))

@@ -45,6 +45,19 @@ def _columns(x: Tensor, kernel: Shape, stride: Shape, padding: Shape, dilation: 
     return view.reshape(x.shape[0], groups, -1, math.prod(out))
 
 
+@operator(namespace="internal", grad_name="ConvolutionBackward0", vjp={
+    "input": lambda g, weight, input_shape, stride, padding, dilation, groups: _first(convolution(
+        g, rules.conj(weight), None, stride, padding, dilation, groups), input_shape),
+    "weight": lambda g, input, weight_shape, stride, padding, dilation, groups: convolution_weight_grad(
+        g, rules.conj(input), weight_shape[2:], stride, padding, dilation, groups),
+    "bias": lambda g: g.sum((0, *range(2, g.ndim)))})
+def convolution_transposed(input: Tensor, weight: Tensor, bias: Tensor | None, spatial: Shape, stride: Shape,
+                           padding: Shape, dilation: Shape, groups: int) -> Tensor:
+    """The input's gradient of a convolution, as an operator of its own: with a bias, in one step of the graph."""
+    result: Tensor = convolution_input_grad(input, weight, spatial, stride, padding, dilation, groups)
+    return result if bias is None else result + bias.reshape(-1, *(1 for _ in spatial))
+
+
 def _first(x: Tensor, shape: Shape) -> Tensor:
     """The first elements per dimension: the windows that an output padding added beyond the input are left out."""
     return x if x.shape == shape else x[tuple([slice(size) for size in shape])]
@@ -165,9 +178,11 @@ def _convolve(op: str, ndim: int, input: Tensor, weight: Tensor, bias: Tensor | 
 
 def _check_arguments(op: str, ndim: int, input: Tensor, weight: Tensor, stride: Shape, dilation: Shape,
                      groups: int) -> None:
-    if input.ndim != ndim + 2 or weight.ndim != ndim + 2:
-        raise ShapeError(message(op, f"Expected {ndim + 1}D (unbatched) or {ndim + 2}D (batched) input and "
-                                 f"{ndim + 2}D weight", given=shapes.describe(input.shape, weight.shape)))
+    if input.ndim != ndim + 2:
+        raise ShapeError(f"Expected {ndim + 1}D (unbatched) or {ndim + 2}D (batched) input to {op}, but got input of "
+                         f"size: {list(input.shape)}; unsqueeze() adds the dimension of the channels or the batch")
+    if weight.ndim != ndim + 2:
+        raise ShapeError(message(op, f"Expected a {ndim + 2}D weight", given=shapes.describe(weight.shape)))
     if min(stride) <= 0:
         raise ArgumentError(f"{op}: non-positive stride is not supported; given: {stride}")
     if min(dilation) <= 0:
@@ -239,9 +254,7 @@ def _convolve_transposed(op: str, ndim: int, input: Tensor, weight: Tensor, bias
     spatial = tuple([(size - 1) * jump - 2 * border + step * (width - 1) + extra + 1
                      for size, jump, border, step, width, extra
                      in zip(input.shape[2:], strides, borders, steps, weight.shape[2:], extras, strict=True)])
-    result: Tensor = convolution_input_grad(input, weight, spatial, strides, borders, steps, groups)
-    if bias is not None:
-        result = result + bias.reshape(-1, *(1 for _ in spatial))
+    result: Tensor = convolution_transposed(input, weight, bias, spatial, strides, borders, steps, groups)
     return result.squeeze(0) if single else result
 
 

@@ -18,16 +18,22 @@ from flambeau.tensor import Tensor
 
 
 class _Functions(dict[str, Callable[..., Any]]):
-    """The functions of expressions on tensors and numbers: the operators of the same name."""
+    """The functions of expressions on tensors and numbers: the operators of the same name.
+
+    `like` is an operand that is a tensor: numbers alone become tensors of its dtype where Python has no such function.
+    """
+
+    like: Tensor
 
     def __missing__(self, name: str) -> Callable[..., Any]:
         call, on_numbers = OPERATORS[name].call, _ON_NUMBERS.get(name)
-        if on_numbers is None:
-            return call
 
         def either(*operands: Any) -> Any:
-            chosen = call if any(isinstance(each, Tensor) for each in operands) else on_numbers
-            return chosen(*operands)
+            if any(isinstance(each, Tensor) for each in operands):
+                return call(*operands)
+            if on_numbers is not None:
+                return on_numbers(*operands)
+            return call(self.like.new_tensor(operands[0]), *operands[1:])
         return either
 
 
@@ -36,6 +42,12 @@ _ON_NUMBERS: dict[str, Callable[..., Any]] = {
     "neg": operator.neg, "abs": abs, "add": operator.add, "sub": operator.sub, "mul": operator.mul,
     "div": operator.truediv, "pow": operator.pow, "lt": operator.lt, "le": operator.le, "gt": operator.gt,
     "ge": operator.ge, "eq": operator.eq, "ne": operator.ne}
+
+
+def _choose(condition: Any, value: Any, other: Any) -> Any:
+    if isinstance(condition, Tensor):
+        return where(condition, value, other)
+    return value if condition else other
 
 
 def _cast(value: Any, target: str, like: Any) -> Any:
@@ -51,8 +63,9 @@ def decomposition_of(record: OpDef) -> Callable[..., Tensor]:
     """A function of tensors that evaluates the record's expression."""
     def decomposition(*operands: Any) -> Tensor:
         tree = ir.trace(record.expr, record.parameters)
-        like = next(each for each in operands if isinstance(each, Tensor)).dtype
-        functions = _Functions(where=where, cast=lambda value, target: _cast(value, target, like))
+        like = next(each for each in operands if isinstance(each, Tensor))
+        functions = _Functions(where=_choose, cast=lambda value, target: _cast(value, target, like.dtype))
+        functions.like = like
         return ir.evaluate(tree, dict(zip(record.parameters, operands, strict=True)), functions)
     return decomposition
 

@@ -11,7 +11,7 @@ from typing import Any
 from flambeau import dtypes
 from flambeau.dispatch import alias, binary, composite, front, int_to_float, to_real, unary
 from flambeau.dispatch.run import wrong_type
-from flambeau.dtypes import COMPLEX
+from flambeau.dtypes import BOOL, COMPLEX
 from flambeau.errors import ArgumentError, DtypeError, UnsupportedDtypeError, message
 from flambeau.ir import expr as ir
 from flambeau.ops import rules

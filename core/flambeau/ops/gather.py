@@ -6,6 +6,7 @@ from typing import Any
 
 from flambeau import dtypes, shapes
 from flambeau.dispatch import composite, front, operator, primitive
+from flambeau.dispatch.pointwise import to_category
 from flambeau.errors import ArgumentError, ArgumentTypeError, DimensionError, DtypeError, ShapeError
 from flambeau.ops import _faces, creation
 from flambeau.ops.indexing import _index, _index_put, out_of_range
@@ -371,13 +372,20 @@ def index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     >>> torch.zeros(3).index_add(0, torch.tensor([0, 0]), torch.ones(2))
     tensor([2., 0., 0.])
     """
-    return _index_add(input, _source_arguments("index_add", input, dim, index, source), index, source, alpha)
+    dim = _source_arguments("index_add", input, dim, index, source)
+    return _index_add(input, dim, index, source, _factor(alpha, input))
+
+
+def _factor(alpha: Any, input: Tensor) -> Any:
+    """A factor for elements of an integer tensor, wrapped around to its dtype; any other number as it is."""
+    wraps = isinstance(alpha, int) and input._kind.dtype.category == dtypes.INTEGER
+    return to_category(alpha, input._kind.dtype) if wraps else alpha
 
 
 @attach
 def index_add_(self: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
     """`index_add` in place."""
-    args = (self, _source_arguments("index_add", self, dim, index, source), index, source, alpha)
+    args = (self, _source_arguments("index_add", self, dim, index, source), index, source, _factor(alpha, self))
     return mutate(_index_add.op, args, self)  # type: ignore[attr-defined]
 
 

@@ -51,7 +51,9 @@ def _common(tensors: Sequence[Tensor], op: str) -> list[Tensor]:
         raise ArgumentTypeError(f"{op}(): argument 'tensors' (position 1) must be tuple of Tensors, not Tensor")
     several = list(tensors)
     if not several:
-        raise ArgumentValueError(f"torch.{op}(): expected a non-empty list of Tensors")
+        if op == "cat":
+            raise ArgumentValueError("torch.cat(): expected a non-empty list of Tensors")
+        raise ArgumentError(f"{op} expects a non-empty TensorList")
     first = several[0]
     same = True
     for index, each in enumerate(several):

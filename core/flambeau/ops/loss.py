@@ -14,6 +14,7 @@ from flambeau.errors import ArgumentValueError, DimensionError, DtypeError, Shap
 from flambeau.ops import _faces
 from flambeau.ops._losses import REDUCTIONS, checked_reduction, reduced
 from flambeau.ops.softmax import _log_softmax_backward_data, log_softmax
+from flambeau.ops.special import xlogy
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
 
@@ -251,7 +252,7 @@ def kl_div(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any 
     if log_target:
         terms = target.exp() * (target - input)
     else:
-        terms = (target * target.masked_fill(target <= 0, 1).log()).masked_fill(target <= 0, 0) - target * input
+        terms = xlogy(target, target) - target * input
     result = reduced(terms, reduction)
     return result / input._array.shape[0] if batchmean and input.dim() else result
 

@@ -22,8 +22,9 @@ def _check_floating(op: str, input: Tensor) -> None:
     if not isinstance(input, Tensor):
         _faces.as_tensor_argument(op, "input", input)
     if not input._kind.differentiable:
-        raise UnsupportedDtypeError(f"{op}: \"{op}\" not implemented for '{_faces.scalar_name(input._kind.dtype)}'; convert the "
-                         "input, for example to torch.float32")
+        raise UnsupportedDtypeError(f"{op}: \"{op}\" not implemented for "
+                                    f"'{_faces.scalar_name(input._kind.dtype)}'; convert the input, for example to "
+                                    "torch.float32")
 
 
 def _standardised(input: Tensor, dims: Shape, eps: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -345,7 +346,7 @@ def _nothing_normalised(input: Tensor, weight: Tensor | None, bias: Tensor | Non
     return result if bias is None or not bias.numel() else result + bias[0]
 
 
-@dispatch.front(_native_batch_norm)
+@dispatch.front(_native_batch_norm, out=True)
 def native_batch_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, running_mean: Tensor | None,
                       running_var: Tensor | None, training: bool, momentum: float,
                       eps: float) -> tuple[Tensor, Tensor, Tensor]:

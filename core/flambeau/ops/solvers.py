@@ -7,9 +7,18 @@ from typing import Any
 
 from flambeau import dispatch
 from flambeau.errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
-from flambeau.ops import _faces
+from flambeau.ops import _faces, rules
 from flambeau.ops.factorization import (
-    _adjoint, _check, _conj, _identity_like, _linalg_solve, inv, linalg_qr, linalg_svd, svdvals)
+    _adjoint,
+    _check,
+    _conj,
+    _identity_like,
+    _linalg_solve,
+    inv,
+    linalg_qr,
+    linalg_svd,
+    svdvals,
+)
 from flambeau.ops.norms import linalg_norm
 from flambeau.tensor import Tensor
 
@@ -114,7 +123,8 @@ def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
     if not compute_uv:
         values = svdvals(input)
         shape = input._array.shape
-        return _SVD(input.new_zeros((*shape[:-1], shape[-2])), values, input.new_zeros((*shape[:-2], shape[-1], shape[-1])))
+        return _SVD(input.new_zeros((*shape[:-1], shape[-2])), values,
+                    input.new_zeros((*shape[:-2], shape[-1], shape[-1])))
     u, s, vh = linalg_svd(input, full_matrices=not some)
     return _SVD(u, s, _adjoint(vh))
 
@@ -187,9 +197,9 @@ def tensorsolve(A: Tensor, B: Tensor, dims: Any = None) -> Tensor:
         A = A.movedim(tuple(dims), tuple(range(A.dim() - len(dims), A.dim())))
     shape = A._array.shape[B.dim():]
     if math.prod(shape) != math.prod(A._array.shape[:B.dim()]):
-        raise ShapeError("linalg.tensorsolve: Expected self to satisfy the requirement prod(self.shape[other.ndim:]) == "
-                         f"prod(self.shape[:other.ndim]), but got {math.prod(shape)} != "
-                         f"{math.prod(A._array.shape[:B.dim()])}")
+        raise ShapeError("linalg.tensorsolve: Expected self to satisfy the requirement "
+                         "prod(self.shape[other.ndim:]) == prod(self.shape[:other.ndim]), but got "
+                         f"{math.prod(shape)} != {math.prod(A._array.shape[:B.dim()])}")
     return _linalg_solve(A.reshape(math.prod(shape), math.prod(shape)), B.reshape(-1, 1)).reshape(shape)
 
 
@@ -226,6 +236,8 @@ def linalg_matrix_exp(A: Tensor) -> Tensor:
     """
     if not isinstance(A, Tensor):
         raise ArgumentTypeError(f"linalg.matrix_exp(): argument 'A' must be Tensor, not {type(A).__name__}")
+    if A._kind.emulated:   # one rounding, of the result
+        return linalg_matrix_exp(A.to(A._kind.compute.dtype)).to(A._kind.dtype)
     _check("linalg.matrix_exp", A)
     if 0 in A._array.shape:
         return A.clone()
@@ -254,5 +266,4 @@ def matrix_exp(input: Tensor) -> Tensor:
     return linalg_matrix_exp(input)
 
 
-__all__ = [name for name, value in list(globals().items())
-           if hasattr(value, "op") and value.op.namespace == "torch" and value.__module__ == __name__]
+__all__ = rules.public(globals())

@@ -140,8 +140,8 @@ def _picked(values: Tensor, indices: Tensor, dim: int, place: int, keepdim: bool
     return values.select(dim, place).clone(), indices.select(dim, place).clone()
 
 
-@_faces.face(_kthvalue)
-def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any:
+@dispatch.front(_kthvalue)
+def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
     """The `k`-th smallest element along `dim`, counted from 1, with its index, as a named tuple.
 
     Source: https://docs.pytorch.org/docs/stable/generated/torch.kthvalue.html
@@ -158,7 +158,8 @@ def kthvalue(input: Tensor, k: int, dim: int = -1, keepdim: bool = False) -> Any
             raise DimensionError(f"kthvalue(): Expected reduction dim {dim} to have non-zero size.")
         raise ArgumentError(f"kthvalue(): selected number k out of range for dimension {dim}; given: k={k}, allowed: "
                             f"1 to {size}")
-    return _KthvalueResult(*_kthvalue(input, k, dim, keepdim))
+    result = _KthvalueResult(*_kthvalue(input, k, dim, keepdim))
+    return result if out is None else _faces.write_apart("kthvalue", out, result, input)
 
 
 def _median_name(along: int) -> Any:

@@ -6,9 +6,10 @@ import math
 from typing import Any
 
 from flambeau.dispatch import binary, composite, front, int_to_float, unary
-from flambeau.dispatch.inplace import check_inplace, check_overwrite
+from flambeau.dispatch.inplace import check_overwrite
 from flambeau.dtypes import COMPLEX, get_default_dtype
 from flambeau.errors import DtypeError, UnsupportedError, message
+from flambeau.graph import check_inplace
 from flambeau.ir import expr as ir
 from flambeau.ops import rules
 from flambeau.ops.selection import where

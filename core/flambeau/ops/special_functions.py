@@ -119,7 +119,7 @@ def _series(x: Tensor, order: int, sign: int) -> tuple[Any, Any]:
     """The even and the odd terms of Hankel's series in 1 / x, with alternating signs for `sign` -1."""
     even: Any = 0
     odd: Any = 0
-    term: Any = x * 0 + 1
+    term: Any = x.new_ones(x._array.shape)
     for k in range(20):
         turn = 1 if sign > 0 or k % 4 < 2 else -1
         if k % 2:
@@ -203,8 +203,8 @@ def i1e(input: Tensor) -> Tensor:
 def _doubly_exponential(term: Callable[[float], Any]) -> Any:
     """The integral over (0, 1) of a smooth function."""
     total: Any = 0
-    step = 1 / 20
-    for k in range(-62, 63):
+    step = 1 / 48
+    for k in range(-152, 153):
         angle = math.pi / 2 * math.sinh(k * step)
         weight = math.pi / 4 * math.cosh(k * step) / math.cosh(angle) ** 2 * step
         total = total + weight * term(1 / (1 + math.exp(-2 * angle)))
@@ -241,7 +241,7 @@ def _j(input: Tensor, order: int) -> Tensor:
     even, odd = _series(far, order, -1)
     phase = far - (order / 2 + 0.25) * math.pi
     outside = (2 / math.pi / far).sqrt() * (even * phase.cos() - odd * phase.sin())
-    result = where(size < _FAR, inside, outside).masked_fill(size == math.inf, 0)
+    result = where(size < _FAR, inside, outside)    # nan at infinity, as in PyTorch
     return result * x.sign() if order else result
 
 
@@ -260,7 +260,7 @@ def _y(input: Tensor, order: int) -> Tensor:
     even, odd = _series(far, order, -1)
     phase = far - (order / 2 + 0.25) * math.pi
     outside = (2 / math.pi / far).sqrt() * (even * phase.sin() + odd * phase.cos())
-    result = where(x < _FAR, inside, outside).masked_fill(x == math.inf, 0)
+    result = where(x < _FAR, inside, outside)
     return where(x > 0, result, where(x == 0, -math.inf, math.nan))
 
 

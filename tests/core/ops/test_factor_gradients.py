@@ -11,7 +11,8 @@ torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
 def _svd(torch, a):
     u, s, vh = torch.linalg.svd(a, full_matrices=False)
     weights = torch.arange(1, 1 + s.shape[-1], dtype=s.dtype)
-    return ((u * (s * weights).unsqueeze(-2)) @ vh).abs().pow(3).sum() + (u[..., :1] @ vh[..., :1, :]).abs().pow(2).sum()
+    turned = u[..., :1] @ vh[..., :1, :]
+    return ((u * (s * weights).unsqueeze(-2)) @ vh).abs().pow(3).sum() + turned.abs().pow(2).sum()
 
 
 def _qr(torch, a):
@@ -23,7 +24,7 @@ CALLS = {
     "svd": _svd, "qr": _qr,
     "pinv": lambda torch, a: torch.linalg.pinv(a).abs().pow(3).sum(),
     "slogdet": lambda torch, a: torch.linalg.slogdet(a @ a.mT + 1)[1].pow(2).sum(),
-    "sign": lambda torch, a: torch.linalg.slogdet(a.to(torch.complex128) @ a.mT.to(torch.complex128) + 1j)[0].real.sum(),
+    "sign": lambda torch, a: torch.linalg.slogdet((a @ a.mT).to(torch.complex128) + 1j)[0].real.sum(),
     "matrix_power": lambda torch, a: torch.linalg.matrix_power(a @ a.mT, 0).abs().sum(),
 }
 

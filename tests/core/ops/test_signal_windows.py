@@ -7,7 +7,8 @@ import flambeau
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
 
-WINDOWS = [("bartlett", {}), ("blackman", {}), ("cosine", {}), ("exponential", {"tau": 2.5}), ("gaussian", {"std": 1.5}),
+WINDOWS = [("bartlett", {}), ("blackman", {}), ("cosine", {}), ("exponential", {"tau": 2.5}),
+           ("gaussian", {"std": 1.5}),
            ("general_cosine", {"a": [0.4, 0.5, 0.1]}), ("general_hamming", {"alpha": 0.6}), ("hamming", {}),
            ("hann", {}), ("kaiser", {"beta": 8.0}), ("nuttall", {})]
 OLDER = [("bartlett_window", {}), ("blackman_window", {}), ("hamming_window", {"alpha": 0.5, "beta": 0.4}),
@@ -52,5 +53,6 @@ def test_refusals(call):
 
 
 def test_the_exponential_may_be_off_centre():
-    want, have = (library.signal.windows.exponential(6, center=1.0, tau=2.0, sym=False) for library in (torch, flambeau))
+    want, have = (library.signal.windows.exponential(6, center=1.0, tau=2.0, sym=False)
+                  for library in (torch, flambeau))
     np.testing.assert_allclose(have.numpy(), want.numpy(), rtol=1e-5)

@@ -23,7 +23,7 @@ CALLS = {
     "triangular_solve": lambda t, a, b: t.triangular_solve(b, a, upper=False, transpose=True)[0],
     "cholesky_solve": lambda t, a, b: t.cholesky_solve(b, a.tril()),
     "cholesky_solve, upper": lambda t, a, b: t.cholesky_solve(b, a.triu(), upper=True),
-    "cholesky_inverse": lambda t, a, b: t.cholesky_inverse(a.tril()),
+    "cholesky_inverse": lambda t, a, b: t.cholesky_inverse(t.linalg.cholesky(a @ a.mH)),
     "cond": lambda t, a, b: t.linalg.cond(a),
     "cond, -2": lambda t, a, b: t.linalg.cond(a, -2),
     "cond, fro": lambda t, a, b: _condition(t, a, "fro"),

@@ -23,7 +23,16 @@ POLYNOMIALS = ["chebyshev_polynomial_t", "chebyshev_polynomial_u", "chebyshev_po
 @pytest.mark.parametrize("name", UNARY)
 def test_values(name):
     want, have = (getattr(library.special, name)(library.tensor(POINTS)).numpy() for library in (torch, flambeau))
-    np.testing.assert_allclose(have, want, rtol=2e-9, atol=1e-13)
+    loose = name.startswith("bessel_")     # PyTorch's own are good to 6e-7 just above 5
+    np.testing.assert_allclose(have, want, rtol=1e-6 if loose else 2e-9, atol=1e-6 if loose else 1e-13)
+
+
+@pytest.mark.parametrize("name, value", [("bessel_j0", -0.1775967713143383), ("bessel_j1", -0.3275791375914652),
+                                         ("bessel_y0", -0.3085176252490338), ("bessel_y1", 0.1478631433912268)])
+def test_bessel_functions_at_five(name, value):
+    """Table 9.1 of Abramowitz and Stegun."""
+    assert getattr(flambeau.special, name)(flambeau.tensor(5.0, dtype=flambeau.float64)).item() == pytest.approx(
+        value, abs=2e-15)
 
 
 @pytest.mark.parametrize("name", UNARY)
