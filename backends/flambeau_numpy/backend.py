@@ -85,6 +85,9 @@ class NumpyBackend(HostBackend):
     def dtype_of(self, array: Any) -> dtype:
         return FROM_NUMPY[array.dtype]
 
+    def native_dtype(self, dtype: dtype) -> Any:
+        return TO_NUMPY[dtype]
+
     def as_array(self, value: Any) -> Any:
         return np.asarray(value)
 

@@ -1,4 +1,5 @@
-"""How many threads BLAS uses for a product: one per `SHARE` multiply-adds, up to what `set_num_threads` allows.
+"""How many threads BLAS uses for a product: one, and one more for every `SHARE` multiply-adds, up to what
+`set_num_threads` allows.
 
 The threads of OpenBLAS wait for each other by spinning. Where a machine is busy with something else, one that does
 not run holds up the others for a whole time slice, so threads for small products lose far more than they can win:
@@ -17,7 +18,7 @@ from collections.abc import Callable
 from typing import Any
 
 SMALL = 1 << 18   # multiply-adds up to which BLAS itself takes one thread
-SHARE = 1 << 21   # multiply-adds that are worth a thread: about 0.04 ms
+SHARE = 1 << 19   # multiply-adds that are worth another thread: about 0.01 ms
 
 _decided = any(os.environ.get(name) for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"))
 _setters: list[Callable[[int], Any]] | None = [] if _decided else None
@@ -43,7 +44,7 @@ def allow(count: int) -> None:
 
 def product(function: Callable[..., Any], work: int, *args: Any) -> Any:
     """`function(*args)`, a product of so many multiply-adds, with the threads that its size deserves."""
-    wanted = work // SHARE or 1
+    wanted = 1 + work // SHARE
     if work <= SMALL or wanted >= _allowed:
         return function(*args)
     setters = _libraries()

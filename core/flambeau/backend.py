@@ -106,6 +106,11 @@ class Backend:
         """The dtype of an array's elements."""
         raise NotImplementedError
 
+    def native_dtype(self, dtype: dtype) -> Any:
+        """What the attribute `dtype` of arrays with elements of this dtype is, by identity; None if there is no such
+        thing. It spares the dispatcher most calls of `dtype_of`."""
+        return None
+
     def as_array(self, value: Any) -> Array:
         """Turn what a kernel returned instead of an array (a backend's scalar type, say) into one."""
         raise NotImplementedError

@@ -30,7 +30,7 @@ class Kind:
     """
 
     __slots__ = ("_siblings", "array_type", "backend", "device", "differentiable", "dtype", "emulated",
-                 "index", "kernels")
+                 "index", "kernels", "native")
 
     def __init__(self, dtype_: dtype, device_: device, backend: Backend, siblings: dict[dtype, Kind]) -> None:
         self.dtype = dtype_
@@ -39,6 +39,7 @@ class Kind:
         self.backend = backend
         self.kernels = backend.kernels
         self.array_type = backend.array_type
+        self.native = backend.native_dtype(dtype_)
         self.differentiable = dtype_.is_differentiable
         self.emulated = dtype_ in backend.capabilities.emulated
         self._siblings = siblings

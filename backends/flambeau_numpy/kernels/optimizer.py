@@ -90,8 +90,7 @@ class _AdamScalars:
         self.shift = np.array(shift, dtype)
         self.size = np.array(-size, dtype)
         self.decay = np.array(weight_decay, dtype)
-        self.numbers = tuple([each[()] for each in (
-            self.beta1, self.weight1, self.beta2, self.weight2, self.root, self.shift)])
+        self.numbers = tuple(map(dtype.type, (beta1, 1.0 - beta1, beta2, 1.0 - beta2, root, shift)))
 
 
 def _adam_block(

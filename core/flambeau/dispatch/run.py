@@ -161,22 +161,20 @@ def execute(record: OpDef, args: tuple[Any, ...]) -> Any:
 
 def _unwrap_list(record: OpDef, args: tuple[Any, ...], position: int, arrays: list[Any],
                  kind: Kind | None) -> tuple[Kind | None, bool]:
-    wanted = False
-    unwrapped: list[Any] = []
-    for value in args[position]:
-        if value is None:
-            unwrapped.append(None)
-            continue
-        if not isinstance(value, Tensor):
-            raise wrong_type(record, position, value)
+    """Replace a list of tensors by their arrays; (kind of the first tensor, whether one may want a gradient)."""
+    values = args[position]
+    if not all([isinstance(value, Tensor) for value in values]):
+        wrong = next((value for value in values if value is not None and not isinstance(value, Tensor)), None)
+        if wrong is not None:
+            raise wrong_type(record, position, wrong)
+        values = [value for value in values if value is not None]
+    for each in {value._kind for value in values}:
         if kind is None:
-            kind = value._kind
-        elif value._kind.device is not kind.device:
+            kind = values[0]._kind
+        if each.device is not kind.device:
             raise different_devices(record, args)
-        unwrapped.append(value._array)
-        wanted = wanted or value._edge is not None
-    arrays[position] = unwrapped
-    return kind, wanted
+    arrays[position] = [None if value is None else value._array for value in args[position]]
+    return kind, STATE.enabled and any([value._edge is not None for value in values])
 
 
 def finish(record: OpDef, args: tuple[Any, ...], result: Any, kind: Kind, wanted: bool) -> Any:
@@ -190,7 +188,7 @@ def finish(record: OpDef, args: tuple[Any, ...], result: Any, kind: Kind, wanted
     if result.__class__ is not kind.array_type:
         result = kind.backend.as_array(result)
     output._array = result
-    output._kind = kind.of(result)
+    output._kind = kind if kind.native is not None and result.dtype is kind.native else kind.of(result)
     if wanted:
         attach_node(record, args, (output,))
     return output
