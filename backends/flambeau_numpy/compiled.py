@@ -39,9 +39,13 @@ def adam(param: Any, grad: Any, average: Any, square: Any, beta1: Any, weight1: 
     """`optimizer._adam_block` for flat arrays, without AMSGrad and with the folded step size."""
     for i in range(param.size):
         g = grad[i]
-        average[i] = average[i] * beta1 + g * weight1
-        square[i] = square[i] * beta2 + g * g * weight2
-        param[i] = param[i] + average[i] / (np.sqrt(square[i]) * root + shift)
+        a = average[i] * beta1 + g * weight1
+        s = square[i] * beta2 + g * g * weight2
+        p = param[i] + a / (np.sqrt(s) * root + shift)
+        # All loads, then all stores: interleaved, the loop takes two to three times as long for many alignments.
+        average[i] = a
+        square[i] = s
+        param[i] = p
 
 
 def dropout_factors(words: Any, mask: Any, limit: Any, scale: Any, out: Any) -> None:
@@ -49,3 +53,38 @@ def dropout_factors(words: Any, mask: Any, limit: Any, scale: Any, out: Any) -> 
     nothing = scale - scale
     for i in range(words.size):
         out[i] = scale if words[i] & mask < limit else nothing
+
+
+def mt19937_words(state: Any, out: Any) -> None:
+    """The next `out.size` numbers of 64 bits of a Mersenne Twister, each of two draws, the first its high half.
+
+    `state` is 624 words and the position, as NumPy keeps them; it is advanced. Source: Matsumoto and Nishimura, 1998.
+    """
+    draws = out.view(np.uint32)
+    upper, lower, matrix, one = np.uint32(0x80000000), np.uint32(0x7FFFFFFF), np.uint32(0x9908B0DF), np.uint32(1)
+    position = np.int64(state[624])
+    done = 0
+    while done < draws.size:
+        if position >= 624:
+            for i in range(227):
+                y = (state[i] & upper) | (state[i + 1] & lower)
+                state[i] = state[i + 397] ^ (y >> one) ^ ((y & one) * matrix)
+            for i in range(227, 623):
+                y = (state[i] & upper) | (state[i + 1] & lower)
+                state[i] = state[i - 227] ^ (y >> one) ^ ((y & one) * matrix)
+            y = (state[623] & upper) | (state[0] & lower)
+            state[623] = state[396] ^ (y >> one) ^ ((y & one) * matrix)
+            position = 0
+        count = min(624 - position, draws.size - done)
+        for i in range(count):
+            y = state[position + i]
+            y ^= y >> np.uint32(11)
+            y ^= (y << np.uint32(7)) & np.uint32(0x9D2C5680)
+            y ^= (y << np.uint32(15)) & np.uint32(0xEFC60000)
+            draws[done + i] = y ^ (y >> np.uint32(18))
+        position += count
+        done += count
+    state[624] = position
+    half = np.uint64(32)
+    for i in range(out.size):
+        out[i] = (out[i] << half) | (out[i] >> half)

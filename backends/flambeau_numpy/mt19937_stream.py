@@ -8,13 +8,17 @@ in float32 (the latter is never set by its CPU code, and only carried along here
 
 from __future__ import annotations
 
+import ctypes
 import os
 import struct
+import sys
 import threading
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from .compiled import compiled, mt19937_words
 
 __all__ = ["DEFAULT_SEED", "STATE_BYTES", "Stream"]
 
@@ -37,6 +41,7 @@ class Stream:
         self._seeder = np.random.RandomState(self._bits)
         self._draw_raw = self._bits.random_raw
         self._words = np.random.Generator(self._bits)
+        self._live: Array | None = None  # the state where NumPy keeps it, once a compiled loop works on it
         self._seed = 0
         self._untouched = True  # no draw since seeding: PyTorch's `next` is 0 then, not 624
         self._next_normal: float | None = None
@@ -138,10 +143,17 @@ class Stream:
 
     def _raw64(self, count: int) -> Array:
         """The next `count` numbers of 64 bits: the first draw of a pair is the high half."""
+        loop = compiled(mt19937_words, count) if count > 500 and _LITTLE_ENDIAN else None
+        if loop is not None and self._live is None:
+            self._live = _live_state(self._bits)
+        if loop is not None and len(self._live):  # type: ignore[arg-type]
+            self._untouched = False
+            words = np.empty(count, np.uint64)
+            loop(self._live, words)
+            return words
         if _WHOLE_WORDS and count > 500:  # its call costs more than a few pairs
-            if count:
-                self._untouched = False
-            words: Array = self._words.integers(0, _HIGHEST, count, np.uint64, True)
+            self._untouched = False
+            words = self._words.integers(0, _HIGHEST, count, np.uint64, True)
             return words
         raw = self._raw(2 * count)
         high = raw[0::2] << 32
@@ -168,6 +180,16 @@ class Stream:
 
 
 _HIGHEST = (1 << 64) - 1
+_LITTLE_ENDIAN = sys.byteorder == "little"
+
+
+def _live_state(bits: np.random.MT19937) -> Array:
+    """The 624 words and the position of a generator, as a view of its own memory; empty if they do not lie there."""
+    address = bits.ctypes.state_address
+    view = np.ctypeslib.as_array((ctypes.c_uint32 * (_N + 1)).from_address(address))
+    state: Any = bits.state["state"]
+    same = view[_N] == state["pos"] and bool((view[:_N] == state["key"]).all())
+    return view if same else view[:0]
 
 
 def _whole_words() -> bool:

@@ -58,3 +58,20 @@ def test_dropout_is_the_same_with_and_without(monkeypatch, dtype, p):
         assert bool(compiled._compiled) is available
     for with_numba, without in zip(*results, strict=True):
         np.testing.assert_array_equal(with_numba, without)
+
+
+@pytest.mark.parametrize("count", [501, 5000, 20001])
+def test_words_are_the_same_with_and_without(monkeypatch, count):
+    results = []
+    for available in (True, False):
+        monkeypatch.setattr(compiled, "_available", available)
+        monkeypatch.setattr(compiled, "_compiled", {})
+        if available:
+            compiled.compiled(compiled.adam, compiled.WORTH)  # small draws use Numba once something has imported it
+        generator = MT19937Generator(seed=9)
+        drawn = [generator._raw64(count), generator._raw(3), generator._raw64(count + 1), generator.uniform((5,))]
+        drawn.append(generator.get_state())
+        assert (compiled.mt19937_words in compiled._compiled) is available
+        results.append(drawn)
+    for with_numba, without in zip(*results, strict=True):
+        np.testing.assert_array_equal(with_numba, without)
