@@ -210,7 +210,8 @@ def _hint(name: str) -> str:
     except PackageNotFoundError:
         extras = []
     install = " or ".join(f"pip install '{PROJECT}[{each}]'" for each in sorted(extras))
-    return f"{install or 'install the package that provides it'}; `python -m flambeau devices` lists what this machine has"
+    install = install or "install the package that provides it"
+    return f"{install}; `python -m flambeau devices` lists what this machine has"
 
 
 def host() -> HostBackend:

@@ -172,7 +172,7 @@ def as_dtype(value: Any) -> dtype:
 
 def _promote_integers(a: dtype, b: dtype) -> dtype:
     wide, narrow = (a, b) if a.itemsize >= b.itemsize else (b, a)
-    if a.is_signed == b.is_signed or wide.is_signed and wide.itemsize > narrow.itemsize:
+    if a.is_signed == b.is_signed or (wide.is_signed and wide.itemsize > narrow.itemsize):
         return wide
     if {a, b} & {uint16, uint32, uint64}:
         raise DtypeError(f"Promotion for uint16, uint32, uint64 types is not supported, attempted to promote {a} and "

@@ -30,11 +30,10 @@ def requires_grad(self: Tensor, value: bool) -> None:
         if self._inference and not STATE.inference:
             raise GraphError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed; "
                              "use a clone()")
-        if self._edge is None or self._edge is LAZY:
-            if edge_of(self) is None:
-                frozen = self.__dict__.pop("_frozen", None)  # with its hooks, unless `data` was replaced meanwhile
-                same = frozen is not None and frozen.shape == self._array.shape and frozen.kind is self._kind
-                self._edge = (frozen if same else AccumulateGrad(self), 0)
+        if (self._edge is None or self._edge is LAZY) and edge_of(self) is None:
+            frozen = self.__dict__.pop("_frozen", None)  # with its hooks, unless `data` was replaced meanwhile
+            same = frozen is not None and frozen.shape == self._array.shape and frozen.kind is self._kind
+            self._edge = (frozen if same else AccumulateGrad(self), 0)
     elif self._edge is not None and edge_of(self) is not None:
         if not self.is_leaf:
             raise GraphError("you can only change requires_grad flags of leaf variables. If you want to use a "

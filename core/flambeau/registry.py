@@ -66,10 +66,10 @@ class OpDef:
         dtype_rule: "any" for operators that only move data, so that emulated dtypes need no cast.
     """
 
-    __slots__ = ("call", "decomposition", "defaults", "differentiable", "doc", "domain", "dtype_rule", "expr", "family",
-                 "function", "grad_name", "inplace", "inplace_call", "lists", "method", "module", "name", "namespace",
-                 "outputs", "parameters", "plans", "promote", "public", "samples", "save_plans", "shape_rule", "tensors", "vjps",
-                 "no_fallback", "excluded", "uncast")
+    __slots__ = ("call", "decomposition", "defaults", "differentiable", "doc", "domain", "dtype_rule", "expr",
+                 "family", "function", "grad_name", "inplace", "inplace_call", "lists", "method", "module", "name",
+                 "namespace", "outputs", "parameters", "plans", "promote", "public", "samples", "save_plans", "shape_rule",
+                 "tensors", "vjps", "no_fallback", "excluded", "uncast")
 
     def __init__(self, name: str, family: str, function: Callable[..., Any], *,
                  vjp: Mapping[Any, Vjp] | str | None = None, outputs: Sequence[str] = ("result",),
@@ -143,7 +143,8 @@ class OpDef:
                 raise ArgumentTypeError(message(f"{self.name}()", f"missing required argument {name!r}",
                                                 allowed=f"({', '.join(names)})"))
         if kwargs:
-            raise ArgumentTypeError(message(f"{self.name}()", f"got an unexpected keyword argument {next(iter(kwargs))!r}",
+            unexpected = f"got an unexpected keyword argument {next(iter(kwargs))!r}"
+            raise ArgumentTypeError(message(f"{self.name}()", unexpected,
                                             allowed=f"({', '.join(names)})"))
         return tuple(values)
 

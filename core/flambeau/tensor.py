@@ -142,7 +142,8 @@ class Tensor(TensorMethods):
         if memory_format is not None and memory_format.name.startswith("channels_last"):
             shape, strides = self._array.shape, self._kind.backend.layout(self._array)[0]
             wanted = shapes.channels_last_strides(shape) if len(shape) in (4, 5) else ()
-            return len(wanted) > 0 and all(size == 1 or have == want for size, have, want in zip(shape, strides, wanted, strict=True))
+            return len(wanted) > 0 and all(
+                size == 1 or have == want for size, have, want in zip(shape, strides, wanted, strict=True))
         return self._kind.backend.is_contiguous(self._array)
 
     def is_floating_point(self) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from flambeau_numpy import compiled
 from flambeau_numpy.kernels import optimizer
 from flambeau_numpy.mt19937 import MT19937Generator

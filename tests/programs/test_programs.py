@@ -24,9 +24,9 @@ NEEDS_DATA = {"mnist_classifier"}
 
 def translate(source: str) -> str:
     """The program with PyTorch's imports replaced by Flambeau's."""
-    source = re.sub(r"^import torch$", "import flambeau as torch", source, flags=re.M)
-    source = re.sub(r"^(import|from) torchvision", r"\1 flambeau.vision", source, flags=re.M)
-    return re.sub(r"^(import|from) torch\b", r"\1 flambeau", source, flags=re.M)
+    source = re.sub(r"^import torch$", "import flambeau as torch", source, flags=re.MULTILINE)
+    source = re.sub(r"^(import|from) torchvision", r"\1 flambeau.vision", source, flags=re.MULTILINE)
+    return re.sub(r"^(import|from) torch\b", r"\1 flambeau", source, flags=re.MULTILINE)
 
 
 def run(source: str, name: str) -> tuple[str, str]:

@@ -23,7 +23,8 @@ def pad(x: Any, padding: Shape, value: float = 0.0) -> Any:
     if not any(padding):
         return x
     spatial = x.shape[2:]
-    out = np.full((*x.shape[:2], *(size + 2 * each for size, each in zip(spatial, padding, strict=True))), value, x.dtype)
+    sizes = [size + 2 * each for size, each in zip(spatial, padding, strict=True)]
+    out = np.full((*x.shape[:2], *sizes), value, x.dtype)
     out[(..., *(slice(each, each + size) for size, each in zip(spatial, padding, strict=True)))] = x
     return out
 

@@ -5,7 +5,6 @@ Source: https://docs.pytorch.org/docs/stable/autograd.html#anomaly-detection
 
 from __future__ import annotations
 
-
 from flambeau.graph import WATCHERS, Anomaly
 
 

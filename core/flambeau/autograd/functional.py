@@ -135,7 +135,7 @@ def jvp(func: Callable[..., Any], inputs: Any, v: Any = None, create_graph: bool
         strict: bool = False) -> tuple[Any, Any]:
     """(func(inputs), the product of its Jacobian with `v`), by differentiating the vjp with respect to its seed."""
     with enable_grad():
-        single, args = _prepare(inputs, create_graph)
+        _, args = _prepare(inputs, create_graph)
         single_out, outputs = _outputs(func(*args), "jvp")
         seeds = tuple(each.new_zeros(each.shape).requires_grad_() for each in outputs)
         firsts = _or_zeros(walk.grad(outputs, args, seeds, create_graph=True, allow_unused=True), args, strict, "jvp")

@@ -4,7 +4,18 @@ For whoever adds an operator the decorators are here; `run` has the general way 
 short ways, `modes` what may watch or change calls, `fallback` what happens when a device has no kernel.
 """
 
-from flambeau.dispatch.decorators import alias, binary, composite, front, operator, pointwise, primitive, unary, view, views
+from flambeau.dispatch.decorators import (
+           alias,
+           binary,
+           composite,
+           front,
+           operator,
+           pointwise,
+           primitive,
+           unary,
+           view,
+           views,
+)
 from flambeau.dispatch.fallback import FallbackWarning, fallback, fallback_counts
 from flambeau.dispatch.modes import Mode
 from flambeau.dispatch.pointwise import arithmetic, comparison, int_to_float, to_real

@@ -42,6 +42,11 @@ def publish(record: OpDef, call: Function) -> Function:
     return call
 
 
+def _name(function: Function, options: dict[str, Any]) -> str:
+    """The operator's name: the option `name`, or the function's without a leading underscore."""
+    return str(options.pop("name", function.__name__.removeprefix("_")))
+
+
 def _has_body(function: Function) -> bool:
     """Whether a function does anything but carry a docstring."""
     constants = [each for each in function.__code__.co_consts if each is not None and each is not function.__doc__]
@@ -60,7 +65,7 @@ def _pointwise(binder: Callable[[OpDef], Function], family: str, options: dict[s
     options.setdefault("inplace", True)
 
     def decorate(function: Function) -> Function:
-        record = OpDef(options.pop("name", function.__name__.removeprefix("_")), family, function,
+        record = OpDef(_name(function, options), family, function,
                        decomposition=function if _has_body(function) else None, **options)
         call = publish(record, binder(record))
         if record.inplace:
@@ -88,7 +93,7 @@ def pointwise(**options: Any) -> Decorator:
 def view(**options: Any) -> Decorator:
     """A view of one tensor."""
     def decorate(function: Function) -> Function:
-        record = OpDef(options.pop("name", function.__name__.removeprefix("_")), "view", function, **options)
+        record = OpDef(_name(function, options), "view", function, **options)
         call = publish(record, bind_view(record))
         announce(record)
         return call
@@ -98,7 +103,7 @@ def view(**options: Any) -> Decorator:
 def views(**options: Any) -> Decorator:
     """Several views of one tensor."""
     def decorate(function: Function) -> Function:
-        record = OpDef(options.pop("name", function.__name__.removeprefix("_")), "views", function, **options)
+        record = OpDef(_name(function, options), "views", function, **options)
         call = publish(record, bind_views(record))
         announce(record)
         return call
@@ -108,7 +113,7 @@ def views(**options: Any) -> Decorator:
 def primitive(**options: Any) -> Decorator:
     """An operator that every backend owes a kernel for."""
     def decorate(function: Function) -> Function:
-        record = OpDef(options.pop("name", function.__name__.removeprefix("_")), "primitive", function, shape_rule=function, **options)
+        record = OpDef(_name(function, options), "primitive", function, shape_rule=function, **options)
         record.inplace_call = bind_inplace_operator(record) if record.inplace else None
         call = publish(record, bind(record))
         announce(record)
@@ -119,7 +124,7 @@ def primitive(**options: Any) -> Decorator:
 def operator(**options: Any) -> Decorator:
     """An operator with a decomposition; a backend may have a kernel for it."""
     def decorate(function: Function) -> Function:
-        record = OpDef(options.pop("name", function.__name__.removeprefix("_")), "operator", function, decomposition=function, **options)
+        record = OpDef(_name(function, options), "operator", function, decomposition=function, **options)
         record.inplace_call = bind_inplace_operator(record) if record.inplace else None
         call = publish(record, bind(record))
         announce(record)
@@ -132,7 +137,7 @@ def composite(**options: Any) -> Decorator:
     has_out = options.pop("out", False)
 
     def decorate(function: Function) -> Function:
-        record = OpDef(options.pop("name", function.__name__.removeprefix("_")), "composite", function, decomposition=function,
+        record = OpDef(_name(function, options), "composite", function, decomposition=function,
                        **options)
         record.inplace_call = bind_inplace_composite(record) if record.inplace else None
         call = function

@@ -15,8 +15,16 @@ from flambeau.dispatch import modes
 from flambeau.dispatch.fallback import run_on_host
 from flambeau.dtypes import can_cast, scalar_name
 from flambeau.errors import (
-    ArgumentError, ArgumentTypeError, BackendError, DeviceError, DimensionError, DtypeError, FlambeauError, ShapeError,
-    message)
+    ArgumentError,
+    ArgumentTypeError,
+    BackendError,
+    DeviceError,
+    DimensionError,
+    DtypeError,
+    FlambeauError,
+    ShapeError,
+    message,
+)
 from flambeau.graph import STATE, Node, edge_of, make_node, save_results
 from flambeau.registry import OpDef
 from flambeau.shapes import describe
@@ -89,7 +97,7 @@ def write_out(op: str, out: Tensor, result: Tensor) -> Tensor:
     """Put a result into `out=`, resizing it if needed; refuses a lossy cast and gradients."""
     if not isinstance(out, Tensor):
         raise ArgumentTypeError(f"{op}(): argument 'out' must be Tensor, not {type(out).__name__}")
-    if STATE.enabled and ((result._edge is not None and edge_of(result) is not None) or (out._edge is not None and edge_of(out) is not None)):
+    if STATE.enabled and any(each._edge is not None and edge_of(each) is not None for each in (result, out)):
         raise ArgumentError(f"{op}(): functions with out=... arguments don't support automatic differentiation, but "
                             "one of the arguments requires grad; leave out= away, or wrap the call in torch.no_grad()")
     if out._kind.device is not result._kind.device:
@@ -143,7 +151,7 @@ def execute(record: OpDef, args: tuple[Any, ...]) -> Any:
     assert kind is not None, record.name
     wanted = wanted and STATE.enabled
     kernel = kind.kernels.get(record.name)
-    if kernel is None or kind.emulated and not record.dtype_rule == "any":
+    if kernel is None or (kind.emulated and record.dtype_rule != "any"):
         return _without_kernel(record, args, kind, kernel, wanted)
     if wanted and record.vjps is None:
         if record.decomposition is not None:
@@ -163,7 +171,7 @@ def _unwrap_list(record: OpDef, args: tuple[Any, ...], position: int, arrays: li
                  kind: Kind | None) -> tuple[Kind | None, bool]:
     """Replace a list of tensors by their arrays; (kind of the first tensor, whether one may want a gradient)."""
     values = args[position]
-    if not all([isinstance(value, Tensor) for value in values]):
+    if not all(isinstance(value, Tensor) for value in values):
         wrong = next((value for value in values if value is not None and not isinstance(value, Tensor)), None)
         if wrong is not None:
             raise wrong_type(record, position, wrong)
@@ -174,7 +182,7 @@ def _unwrap_list(record: OpDef, args: tuple[Any, ...], position: int, arrays: li
         if each.device is not kind.device:
             raise different_devices(record, args)
     arrays[position] = [None if value is None else value._array for value in args[position]]
-    return kind, STATE.enabled and any([value._edge is not None for value in values])
+    return kind, STATE.enabled and any(value._edge is not None for value in values)
 
 
 def finish(record: OpDef, args: tuple[Any, ...], result: Any, kind: Kind, wanted: bool) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from itertools import pairwise
 from typing import Any
 
 from flambeau import random, walk
@@ -147,6 +148,6 @@ def checkpoint_sequential(functions: Any, segments: int, input: Any, use_reentra
             return value
         return run
 
-    for low, high in zip(bounds[:-2], bounds[1:-1], strict=True):
+    for low, high in pairwise(bounds[:-1]):
         input = checkpoint(piece(low, high), input, use_reentrant=use_reentrant, **kwargs)
     return piece(bounds[-2], bounds[-1])(input)

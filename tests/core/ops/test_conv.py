@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import flambeau
-import flambeau.nn.functional  # noqa: F401 - used as an attribute
+import flambeau.nn.functional
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
 
