@@ -66,10 +66,11 @@ class OpDef:
         dtype_rule: "any" for operators that only move data, so that emulated dtypes need no cast.
     """
 
-    __slots__ = ("call", "decomposition", "defaults", "differentiable", "doc", "domain", "dtype_rule", "expr",
-                 "family", "function", "grad_name", "inplace", "inplace_call", "lists", "method", "module", "name",
-                 "namespace", "outputs", "parameters", "plans", "promote", "public", "samples", "save_plans", "shape_rule",
-                 "tensors", "vjps", "no_fallback", "excluded", "uncast")
+    __slots__ = (
+        "call", "decomposition", "defaults", "differentiable", "doc", "domain", "dtype_rule", "excluded", "expr",
+        "family", "function", "grad_name", "inplace", "inplace_call", "lists", "method", "module", "name", "namespace",
+        "no_fallback", "outputs", "parameters", "plans", "promote", "public", "samples", "save_plans", "shape_rule",
+        "tensors", "uncast", "vjps")
 
     def __init__(self, name: str, family: str, function: Callable[..., Any], *,
                  vjp: Mapping[Any, Vjp] | str | None = None, outputs: Sequence[str] = ("result",),
