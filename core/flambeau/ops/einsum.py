@@ -136,7 +136,7 @@ def _pair(one: tuple[str, Tensor], two: tuple[str, Tensor], keep: set[str]) -> t
 
 def _path(terms: list[str], result: str, tensors: list[Tensor]) -> list[tuple[int, ...]]:
     if len(terms) > 2 and importlib.util.find_spec("opt_einsum") is not None:
-        import opt_einsum  # type: ignore[import-untyped]
+        import opt_einsum
         path: list[tuple[int, ...]] = opt_einsum.contract_path(
             ",".join(terms) + "->" + result, *[each._array.shape for each in tensors], shapes=True)[0]
         if all(len(each) == 2 for each in path):
