@@ -199,7 +199,12 @@ def __dlpack__(self: Tensor, *, stream: Any = None, max_version: tuple[int, int]
     if exporter is None:
         raise DtypeError(f"__dlpack__: device {str(self.device)!r} cannot export DLPack; copy with .cpu() first")
     options = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
-    return exporter(**{name: value for name, value in options.items() if value is not None})
+    given = {name: value for name, value in options.items() if value is not None}
+    try:
+        return exporter(**given)
+    except TypeError:  # an older exporter: the protocol lets it ignore which version the importer speaks
+        given.pop("max_version", None)
+        return exporter(**given)
 
 
 @attach
