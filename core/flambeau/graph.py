@@ -429,6 +429,9 @@ def save_results(node: Node, sources: Iterable[tuple[int, int]], outputs: Sequen
 
 def check_inplace(tensor: Tensor, op: str) -> None:
     """Refuse an in-place change that gradients could not follow."""
+    if tensor._inference and not STATE.inference:
+        raise GraphError(f"{op}_: Inplace update to inference tensor outside InferenceMode is not allowed; change a "
+                         "clone(), or make the tensor outside of inference_mode()")
     edge = edge_of(tensor)
     view = tensor._view
     if not STATE.enabled:

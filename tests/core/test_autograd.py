@@ -390,6 +390,15 @@ def test_inference_mode():
     both(run)
 
 
+def test_inference_tensors_cannot_be_changed_outside():
+    def run(t):
+        with t.inference_mode():
+            x = t.ones(2) * 2
+            x.add_(1)
+        x.add_(1)
+    refused(run, "Inplace update to inference tensor")
+
+
 def test_switch_is_per_thread():
     seen = []
     with flambeau.no_grad():

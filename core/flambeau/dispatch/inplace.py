@@ -35,7 +35,8 @@ def bind_inplace(record: OpDef) -> Callable[..., Tensor]:
             args = record.complete(args, kwargs)
         if ACTIVE and STACK.modes:
             return modes.through(record, call, args, {})
-        if len(args) == 1 and (input._edge is None or not STATE.enabled) and input._view is None:
+        plain = input._view is None and not input._inference
+        if len(args) == 1 and (input._edge is None or not STATE.enabled) and plain:
             plan = plans.get(input._kind)
             if plan is None:
                 plan = plans[input._kind] = make_plan(record, args)
@@ -53,7 +54,7 @@ def _bind_inplace_binary(record: OpDef) -> Callable[..., Tensor]:
     def call(input: Tensor, other: Any) -> Tensor:
         if ACTIVE and STACK.modes:
             return modes.through(record, call, (input, other), {})
-        if (input._edge is not None and STATE.enabled) or input._view is not None:
+        if (input._edge is not None and STATE.enabled) or input._view is not None or input._inference:
             return general_inplace(record, (input, other))
         kind = input._kind
         if isinstance(other, Tensor):

@@ -16,7 +16,7 @@ from flambeau.errors import ArgumentTypeError, ShapeError, message
 from flambeau.graph import STATE
 from flambeau.layouts import contiguous_format, preserve_format
 from flambeau.ops.factory import as_device, wanted_strides
-from flambeau.shapes import Shape, describe, is_expandable
+from flambeau.shapes import Shape, as_shape, describe, is_expandable
 from flambeau.tensor import Tensor, attach, make
 
 
@@ -248,3 +248,57 @@ def zero_(self: Tensor) -> Tensor:
     if _quickly(self, 0):
         return self
     return write_inplace(_zero.op, (self,), lambda: _zero(self), self)  # type: ignore[attr-defined]
+
+
+@attach
+def fill_diagonal_(self: Tensor, fill_value: Any, wrap: bool = False) -> Tensor:
+    """Fill the main diagonal in place; with `wrap`, a tall matrix has it again below, a row further on each time.
+
+    More than two dimensions must all be of one size. RuntimeError otherwise, and for fewer than two.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.fill_diagonal_.html
+
+    >>> import flambeau as torch
+    >>> torch.zeros(2, 3).fill_diagonal_(5)
+    tensor([[5., 0., 0.],
+            [0., 5., 0.]])
+    """
+    shape = tuple(self.shape)
+    if len(shape) < 2 or (len(shape) > 2 and len(set(shape)) != 1):
+        raise ShapeError(f"fill_diagonal_: all dimensions of input must be of equal length, and at least two; given: "
+                         f"{list(shape)}")
+    step, count, begin = sum(self.stride()), min(shape), self.storage_offset()
+    self.as_strided((count,), (step,), begin).fill_(fill_value)
+    if wrap and len(shape) == 2 and shape[0] > shape[1] + 1:
+        rest = -(-self.numel() // step) - count
+        self.as_strided((rest,), (step,), begin + self.stride(0) * (shape[1] + 1)).fill_(fill_value)
+    return self
+
+
+@attach
+def sum_to_size(self: Tensor, *size: Any) -> Tensor:
+    """The sum over the dimensions that broadcasting to this tensor's shape from `size` would have made.
+
+    RuntimeError where `size` does not broadcast to the shape.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.Tensor.sum_to_size.html
+
+    >>> import flambeau as torch
+    >>> torch.ones(2, 3).sum_to_size(1, 3)
+    tensor([[2., 2., 2.]])
+    """
+    wanted, shape = as_shape(size, "sum_to_size"), tuple(self.shape)
+    if not is_expandable(wanted, shape):
+        raise ShapeError(f"sum_to_size: size {list(wanted)} is not expandable to size {list(shape)}")
+    extra = len(shape) - len(wanted)
+    dims = [dim for dim in range(len(shape)) if dim < extra or (wanted[dim - extra] == 1 != shape[dim])]
+    return self.sum(dims, keepdim=True).reshape(wanted) if dims else self
+
+
+@attach
+def is_same_size(self: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have the same shape.
+
+    >>> import flambeau as torch
+    >>> torch.ones(2).is_same_size(torch.zeros(2))
+    True
+    """
+    return tuple(self.shape) == tuple(other.shape)

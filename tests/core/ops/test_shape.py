@@ -4,6 +4,7 @@ import inspect
 
 import pytest
 
+import flambeau
 from comparison import check_call
 
 torch = pytest.importorskip("torch", reason="PyTorch is the oracle")
@@ -111,3 +112,24 @@ def _source(call):
 @pytest.mark.parametrize("leaf", [True, False], ids=["leaf", "inner"])
 def test_as_pytorch(call, leaf):
     check_call(call, leaf)
+
+
+@pytest.mark.parametrize(("shape", "wrap"), [
+    ((3, 3), False), ((7, 3), True), ((7, 3), False), ((2, 5), True), ((3, 3, 3), False)])
+def test_diagonal_filled_in_place(shape, wrap):
+    mine, theirs = (library.zeros(shape).fill_diagonal_(2, wrap).tolist() for library in (flambeau, torch))
+    assert mine == theirs
+
+
+def test_diagonal_filled_in_place_cuts_the_gradient():
+    x = flambeau.ones(2, 2, requires_grad=True)
+    (x * 3).fill_diagonal_(0).sum().backward()
+    assert x.grad.tolist() == [[0.0, 3.0], [3.0, 0.0]]
+
+
+@pytest.mark.parametrize("size", [(1, 3), (3,), (2, 1), (2, 3), (), (1, 1)])
+def test_sum_to_size(size):
+    mine, theirs = (library.arange(6.0).reshape(2, 3).sum_to_size(size).tolist() for library in (flambeau, torch))
+    assert mine == theirs
+    with pytest.raises(RuntimeError, match="not expandable"):
+        flambeau.ones(2, 3).sum_to_size(2)
