@@ -36,9 +36,8 @@ def requires_grad(self: Tensor, value: bool) -> None:
             self._edge = (frozen if same else AccumulateGrad(self), 0)
     elif self._edge is not None and edge_of(self) is not None:
         if not self.is_leaf:
-            raise GraphError("you can only change requires_grad flags of leaf variables. If you want to use a "
-                             "computed variable in a subgraph that doesn't require differentiation use "
-                             "var_no_grad = var.detach().")
+            raise GraphError("you can only change requires_grad flags of leaf variables; this one is the result of "
+                             f"{self.grad_fn.name()}: use x.detach() for its value without a history")
         node = self._edge[0]
         if node.tensor_hooks or node.pre_hooks or node.post_hooks:
             self.__dict__["_frozen"] = node
@@ -85,9 +84,8 @@ def output_nr(self: Tensor) -> int:
 def grad(self: Tensor) -> Tensor | None:
     """The gradient accumulated by `backward`, or None."""
     if self._grad is None and self._edge is not None and not self._retains_grad and self.grad_fn is not None:
-        warnings.warn("The .grad attribute of a Tensor that is not a leaf Tensor is being accessed. Its .grad "
-                      "attribute won't be populated during autograd.backward(). If you indeed want the .grad field to "
-                      "be populated for a non-leaf Tensor, use .retain_grad() on the non-leaf Tensor.",
+        warnings.warn("The .grad attribute of a Tensor that is not a leaf Tensor is being accessed: backward() fills "
+                      "that of leaves only. Call retain_grad() on this tensor before backward() to have its gradient",
                       UserWarning, stacklevel=2)
     return self._grad
 

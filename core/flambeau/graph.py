@@ -174,10 +174,8 @@ class Node:
         saved = self.saved
         if saved is None:
             raise GraphError(
-                "Trying to backward through the graph a second time (or directly access saved tensors after they "
-                "have already been freed). Saved intermediate values of the graph are freed when you call "
-                ".backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the graph "
-                "a second time or if you need to access saved tensors after calling backward.")
+                f"{self.name()}: Trying to backward through the graph a second time; what it had saved was freed by "
+                "the first. Pass retain_graph=True to the first backward() or grad() to keep it")
         if self.packs:
             saved = [each.restore() if each.__class__ is Packed else each for each in saved]
         for index, version in self.versions:
@@ -216,8 +214,8 @@ def modified(tensor: Tensor, expected: int, edge: Edge | None = None) -> GraphEr
     return GraphError(
         "one of the variables needed for gradient computation has been modified by an inplace operation: "
         f"[torch.{kind}Tensor {list(tensor._array.shape)}], which is output {edge[1] if edge else 0} "
-        f"of {maker}, is at version {found}; expected version {expected} instead. Hint: enable anomaly detection to "
-        "find the operation that failed to compute its gradient, with torch.autograd.set_detect_anomaly(True).")
+        f"of {maker}, is at version {found}; expected version {expected}. Use the out-of-place "
+        "form there, or a clone; torch.autograd.set_detect_anomaly(True) names the forward line that needs the value")
 
 
 class AccumulateGrad(Node):
@@ -454,13 +452,12 @@ def check_inplace(tensor: Tensor, op: str) -> None:
     if above is None or (edge is None and edge_of(base) is None):
         return
     if above.made_in_no_grad:
-        raise GraphError("A view was created in no_grad mode and is being modified inplace with grad mode enabled. "
-                         "Make the view outside of no_grad, or change it inside.")
+        raise GraphError(f"{op}_: A view was created in no_grad mode and is being modified inplace with grad mode "
+                         "enabled; make the view outside of no_grad(), or change it inside")
     assert edge is not None
-    raise GraphError(f"Output {tensor._edge[1] if tensor._edge else 0} of {edge[0].name()} is a view and is "
-                     "being modified inplace. This view is the output of a function that returns multiple views. "
-                     "Such functions do not allow the output views to be modified inplace. You should replace "
-                     "the inplace operation by an out-of-place one.")
+    raise GraphError(f"{op}_: Output {tensor._edge[1] if tensor._edge else 0} of {edge[0].name()} is a view and is "
+                     "being modified inplace; it is one of several views that one call gave, whose gradients could "
+                     "not follow. Use the out-of-place form")
 
 
 def rebase(tensor: Tensor, node: Node, own_slot: int | None) -> None:

@@ -302,8 +302,8 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
     if is_grads_batched:
         raise ArgumentError("grad: is_grads_batched=True needs vmap, which is not available yet; loop over the batch")
     if materialize_grads and allow_unused is False:
-        raise ArgumentError("Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
-                            "allow_unused=False.")
+        raise ArgumentError("grad: materialize_grads=True gives zeros for inputs that were not used, so allow_unused "
+                            "must be True or left out; given: allow_unused=False")
     tensors = (outputs,) if isinstance(outputs, Tensor) else tuple(outputs)
     targets = (inputs,) if isinstance(inputs, Tensor) else tuple(inputs)
     captured = _walk(tensors, _as_tuple(grad_outputs, len(tensors)), retain_graph, create_graph, targets,
@@ -317,8 +317,8 @@ def grad(outputs: Any, inputs: Any, grad_outputs: Any = None, retain_graph: bool
         if value is None and materialize_grads:
             value = tensor.new_zeros(tensor._array.shape)
         elif value is None and not allow_unused:
-            raise GraphError("One of the differentiated Tensors appears to not have been used in the graph. Set "
-                             "allow_unused=True if this is the desired behavior.")
+            raise GraphError("One of the differentiated Tensors appears to not have been used in the graph; "
+                             "allow_unused=True gives None for its gradient, materialize_grads=True zeros")
         found.append(value)
     return tuple(found)
 

@@ -114,8 +114,8 @@ def gradcheck(func: Callable[..., Any], inputs: Any, *, eps: float = 1e-6, atol:
     """
     arguments = _tuple(inputs)
     wanted = _differentiable(arguments)
-    problem = "" if wanted else ("gradcheck expects at least one input tensor to require gradient, but none of the "
-                                 "them have requires_grad=True.")
+    problem = "" if wanted else ("gradcheck expects at least one input tensor to require gradient; call "
+                                 "requires_grad_() on those to check")
     if not wanted:
         raise ValueError(problem)
     for each in wanted:

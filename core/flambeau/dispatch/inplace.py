@@ -151,8 +151,8 @@ def check_overwrite(op: str, target: Tensor, result: Tensor) -> None:
     if target._view is not None:
         strides = target._kind.backend.layout(target._array)[0]
         if any(stride == 0 and size > 1 for size, stride in zip(target._array.shape, strides, strict=True)):
-            raise DtypeError("unsupported operation: more than one element of the written-to tensor refers to a "
-                             "single memory location. Please clone() the tensor before performing the operation.")
+            raise DtypeError(f"{op}_: unsupported operation: more than one element of the written-to tensor refers to "
+                             "a single memory location, as after expand(); change a clone()")
 
 
 def _inplace_node(record: OpDef, args: tuple[Any, ...], target: Tensor) -> Node | None:

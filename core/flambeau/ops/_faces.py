@@ -112,8 +112,8 @@ def write_apart(op: str, out: Any, result: Any, *inputs: Tensor) -> Any:
         storage = target._kind.backend.storage
         if any(storage(one._array) is storage(target._array) and one.numel() for one in inputs):
             raise ArgumentError(f"{op}: unsupported operation: some elements of the input tensor and the written-to "
-                                "tensor refer to a single memory location. Please clone() the tensor before "
-                                "performing the operation.")
+                                "tensor refer to a single memory location; give an out= of its own, or a clone() "
+                                "of the input")
     return write_outs(op, out, result)
 
 

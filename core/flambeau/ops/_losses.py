@@ -39,6 +39,6 @@ def weighted(losses: Tensor, weight: Tensor, reduction: str) -> Tensor:
 def warn_sizes(input: Tensor, target: Tensor) -> None:
     """Say that input and target are broadcast, which is rarely meant."""
     if input._array.shape != target._array.shape:
-        warnings.warn(f"Using a target size ({target.shape}) that is different to the input size ({input.shape}). This "
-                      "will likely lead to incorrect results due to broadcasting. Please ensure they have the same "
-                      "size.", stacklevel=3)
+        warnings.warn(f"Using a target size ({target.shape}) that is different to the input size ({input.shape}): the "
+                      "two are broadcast, and the loss is then rarely the one that is meant. Give them one shape, for "
+                      "example with unsqueeze() or squeeze()", stacklevel=3)

@@ -246,7 +246,7 @@ def binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = 
     reduction = checked_reduction("binary_cross_entropy", reduction, size_average, reduce)
     if input._array.shape != target._array.shape:
         raise ArgumentValueError(f"Using a target size ({target.shape}) that is different to the input size "
-                                 f"({input.shape}) is deprecated. Please ensure they have the same size.")
+                                 f"({input.shape}) is not allowed; give them one shape")
     if target._kind.dtype is not input._kind.dtype:
         raise DtypeError(f"binary_cross_entropy: Found dtype {scalar_name(target._kind.dtype)} but expected "
                          f"{scalar_name(input._kind.dtype)}; convert the target to the input's dtype, as "

@@ -151,8 +151,8 @@ class Optimizer:
         params = param_group["params"]
         if isinstance(params, set):
             raise ArgumentTypeError(
-                "optimizer parameters need to be organized in ordered collections, but the ordering of tensors in sets "
-                "will change between runs. Please use a list instead."
+                "optimizer parameters need to be organized in ordered collections, and a set has another order in "
+                "every run; give a list"
             )
         param_group["params"], names = _split_names([params] if isinstance(params, Tensor) else list(params))
         if names is not None:

@@ -172,8 +172,8 @@ class Module(ModuleState):
         """
         if self._is_full_backward_hook is False:
             raise ArgumentError(
-                "Cannot use both regular backward hooks and full backward hooks on a single Module. Please use only "
-                "one of them."
+                "Cannot use both regular backward hooks and full backward hooks on a single Module; "
+                "register_full_backward_hook is the one to use"
             )
         self._is_full_backward_hook = True
         self._has_hooks = True
@@ -183,8 +183,8 @@ class Module(ModuleState):
         """Deprecated: sees the last graph node's gradients only. Use ``register_full_backward_hook``."""
         if self._is_full_backward_hook is True:
             raise ArgumentError(
-                "Cannot use both regular backward hooks and full backward hooks on a single Module. Please use only "
-                "one of them."
+                "Cannot use both regular backward hooks and full backward hooks on a single Module; "
+                "register_full_backward_hook is the one to use"
             )
         self._is_full_backward_hook = False
         self._has_hooks = True
