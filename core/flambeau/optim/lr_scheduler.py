@@ -127,8 +127,8 @@ class LRScheduler:
         self._step_count += 1
         if epoch is not None:
             warnings.warn(
-                "The epoch parameter in `scheduler.step()` is from an older PyTorch and not needed: the scheduler counts "
-                "its steps; call `scheduler.step()`",
+                "The epoch parameter in `scheduler.step()` is from an older PyTorch and not needed: the scheduler "
+                "counts its steps; call `scheduler.step()`",
                 UserWarning,
                 stacklevel=2,
             )
