@@ -62,7 +62,4 @@ def ipc_collect() -> None:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "amp":  # torch.cuda.amp is torch.amp with the device filled in
-        import importlib
-        return importlib.import_module("flambeau.amp")
     return _api.typed(name)

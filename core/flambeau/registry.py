@@ -23,7 +23,6 @@ Slots = int | tuple[int, ...] | None   # which edges a vjp's value belongs to; N
 
 ARGUMENT, SHAPE, KIND, RESULT = range(4)
 
-NO_GRADIENT = "declared not differentiable"
 
 
 class SavePlan:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flambeau import discovery, shapes
+from flambeau import shapes
 from flambeau._methods import TensorMethods
 from flambeau.device import device
 from flambeau.discovery import Kind
@@ -297,24 +297,3 @@ def version_cell(tensor: Tensor) -> list[int]:
     if cell is None:
         cell = tensor._counter = [0]
     return cell
-
-
-def tensor_from_buffer(buffer: Any, dtype_: dtype, shape: shapes.Shape, strides: shapes.Shape, offset: int,
-                       where: Any = "cpu") -> Tensor:
-    """A tensor with this layout over a Python buffer: a view of it on the host, a copy elsewhere.
-
-    Raises ArgumentError where the layout reaches beyond the buffer.
-    """
-    host = discovery.host()
-    extent = shapes.storage_extent(shape, strides, offset)
-    count = memoryview(buffer).nbytes // dtype_.itemsize
-    if extent > count or offset < 0 or any(stride < 0 for stride in strides):
-        raise ArgumentError(message("tensor_from_buffer", "the layout reaches beyond the buffer",
-                                    given=f"shape {list(shape)}, strides {list(strides)}, offset {offset}",
-                                    allowed=f"{count} elements of {dtype_}"))
-    flat = host.from_buffer(buffer, dtype_, count, 0)
-    array = host.as_strided(flat, shape, strides, offset)
-    kind = discovery.kind_of(dtype_, where)
-    if not kind.backend.capabilities.host:
-        array = kind.backend.from_host(array, kind.index)
-    return make(array, kind)

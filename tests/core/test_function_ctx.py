@@ -5,22 +5,7 @@ from __future__ import annotations
 import pytest
 
 import flambeau
-
-
-class Exponential(flambeau.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        result = x.exp()
-        ctx.save_for_backward(x, result)
-        return result
-
-    @staticmethod
-    def backward(ctx, g):
-        return g * ctx.saved_tensors[1]
-
-
-def leaf():
-    return flambeau.ones(3, requires_grad=True)
+from exponential import Exponential, leaf
 
 
 def test_ctx_without_its_graph_says_so():

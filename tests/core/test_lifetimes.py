@@ -7,24 +7,9 @@ import gc
 import pytest
 
 import flambeau
+from exponential import Exponential, leaf
 from flambeau.graph import Node
 from flambeau.tensor import Tensor
-
-
-class Exponential(flambeau.autograd.Function):
-    @staticmethod
-    def forward(ctx, x):
-        result = x.exp()
-        ctx.save_for_backward(x, result)
-        return result
-
-    @staticmethod
-    def backward(ctx, g):
-        return g * ctx.saved_tensors[1]
-
-
-def leaf():
-    return flambeau.ones(3, requires_grad=True)
 
 
 def train():
