@@ -14,10 +14,12 @@ import numpy as np
 import flambeau.dtypes as fd
 from flambeau.backend import Capabilities, DeviceProperties, HostBackend, Kernel
 from flambeau.dtypes import dtype
+from flambeau.errors import OutOfMemoryError, message
 from flambeau_numpy.dtypes import E4M3, FROM_NUMPY, TO_NUMPY, saturated
 from flambeau_numpy.quiet import quiet
 
 _array = quiet(np.array)  # a number beyond the dtype becomes infinite without a word
+_copy_cast = quiet(np.copyto)
 
 
 class NumpyBackend(HostBackend):
@@ -46,7 +48,14 @@ class NumpyBackend(HostBackend):
                                 {"cores": os.cpu_count(), "numpy": np.__version__})
 
     def empty(self, shape: tuple[int, ...], dtype: dtype, index: int) -> Any:
-        return np.empty(shape, TO_NUMPY[dtype])
+        try:
+            return np.empty(shape, TO_NUMPY[dtype])
+        except (MemoryError, ValueError) as error:  # ValueError: more bytes than an address has
+            if min(shape, default=0) < 0:
+                raise
+            raise OutOfMemoryError(message(
+                "empty", "the host has not enough memory", given=f"{list(shape)}, {dtype}: {error}",
+                next_step="free other tensors, or work on smaller ones")) from None
 
     def from_host(self, array: Any, index: int) -> Any:
         return np.array(array, order="C")
@@ -55,14 +64,24 @@ class NumpyBackend(HostBackend):
         return array
 
     def copy(self, target: Any, source: Any) -> None:
-        np.copyto(target, saturated(source, target.dtype), casting="unsafe")
+        if source.dtype is target.dtype:
+            np.copyto(target, source)
+        else:
+            _copy_cast(target, saturated(source, target.dtype), casting="unsafe")
 
     def as_strided(self, array: Any, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Any:
         root = self.storage(array)
         if not root.flags.c_contiguous:  # NumPy's results keep the order of their operands' dimensions
             root = root.transpose(sorted(range(root.ndim), key=lambda dim: -root.strides[dim]))
         size = array.itemsize
-        return np.ndarray(shape, array.dtype, root, offset * size, [stride * size for stride in strides])
+        if not root.size and 0 not in shape:  # NumPy checks no bounds of a buffer without bytes
+            raise ValueError("a view with elements of a storage that has none")
+        try:
+            return np.ndarray(shape, array.dtype, root, offset * size, [stride * size for stride in strides])
+        except ValueError:
+            if 0 in shape:  # no element is anywhere, though NumPy would look for the first one
+                return np.ndarray(shape, array.dtype, root)
+            raise
 
     def layout(self, array: Any) -> tuple[tuple[int, ...], int]:
         size = array.itemsize

@@ -1,6 +1,7 @@
 """The accelerator of this process: the one device type, beside the host, that installed backends serve.
 
-Where several are there, the one that PyTorch would prefer comes first, then the others by name.
+Where several are there, the one that PyTorch would prefer comes first, then the others by name. A simulated device, as
+the reference devices are, is none.
 
 >>> import flambeau as torch
 >>> torch.accelerator.is_available() == (torch.accelerator.current_accelerator(True) is not None)
@@ -20,15 +21,17 @@ _FIRST = ("cuda", "xpu", "mps")
 
 
 def _names() -> list[str]:
-    offered = [name for name in discovery._offers() if not _is_host(name)]
+    offered = [name for name in discovery._offers() if _computes(name)]
     return sorted(offered, key=lambda name: (_FIRST.index(name) if name in _FIRST else len(_FIRST), name))
 
 
-def _is_host(name: str) -> bool:
+def _computes(name: str) -> bool:
+    """Whether there is hardware beside the host's behind a device name, as far as can be told without its driver."""
     try:
-        return discovery.backend_for(name).capabilities.host
+        capabilities = discovery.backend_for(name).capabilities
     except DeviceError:
-        return True  # disabled: it is nothing to compute on
+        return False  # disabled: it is nothing to compute on
+    return not (capabilities.host or capabilities.simulated)
 
 
 def current_accelerator(check_available: bool = False) -> device_type | None:

@@ -1,14 +1,26 @@
 """The contract: what a backend is. One class, one screen.
 
-A backend owns *arrays*: strided views (shape, strides, offset) over memory of one of its devices. The core never
-looks inside them; it calls the methods below and the callables in `kernels`. Registering takes one entry point in
-the group `flambeau.backends` whose name is the device string and whose value is the class.
+A backend owns *arrays*: strided views (shape, strides, offset) over memory of one of its devices. The core asks an
+array for its `shape`, a tuple, and for nothing else; it calls the methods below and the callables in `kernels`, from
+any thread. Registering takes one entry point in the group `flambeau.backends` whose name is the device string and
+whose value is the class. `flambeau_reference` keeps to all of this and checks the core's half of it at every call.
 
 What every backend owes: the methods without a default and the kernels of the primitives (`flambeau primitives`).
-Everything else has a decomposition. A kernel takes the backend's arrays where the operator's signature says Tensor,
-and plain Python values elsewhere, in the order of the operator's signature; it returns an array or a tuple of arrays
-and never changes its inputs. It raises ValueError for shapes that do not fit: the core then explains.
-Pointwise kernels broadcast, take a Python number in place of a tensor, and accept `out=` (an array to write to).
+Everything else has a decomposition. A kernel
+
+- gets all arguments of the operator's signature, by position: its arrays where it says Tensor, plain Python values
+  elsewhere. They are canonical: a dimension is from 0 up to below the number of dimensions (0 for an array without
+  any) and none is given twice, a shape is a tuple, a dtype is never None. A factory gets dtype and device index last;
+- gets arrays of one device. Where it computes they have one dtype, of `compute_dtypes`; where it only moves data
+  (`dtype_rule="any"`) any that is stored. What says where is int64, or a bool mask where the operator takes one;
+- gives a contiguous array over memory of its own, or a tuple of them, of the dtype that PyTorch gives, and leaves its
+  inputs as they are. (A pointwise kernel may keep the order of its operands' dimensions.) It raises ValueError,
+  TypeError or IndexError for what does not fit: the core then explains. An asynchronous device may raise what
+  depends on the data later, from `synchronize` or `to_host`, and works on.
+
+Pointwise kernels broadcast, take a Python number in place of an array (of the category of the array's dtype or a lower
+one; OverflowError for an integer that the dtype cannot hold), and accept `out=`, an array to write to, which may be an
+operand: it has the result's dtype, and ValueError says that the result has another shape.
 """
 
 from __future__ import annotations
@@ -20,7 +32,7 @@ from typing import Any, ClassVar
 from flambeau.dtypes import dtype
 from flambeau.shapes import is_contiguous
 
-API_VERSION = 1
+API_VERSIONS = (1,)  # the versions of this contract that the core speaks, the newest last
 Array = Any  # whatever the backend's arrays are; the core never assumes more than the contract says
 Kernel = Callable[..., Any]
 
@@ -31,12 +43,19 @@ class Capabilities:
 
     storage_dtypes: frozenset[dtype]
     emulated: Mapping[dtype, dtype]  # stored dtypes that the core casts to another one for arithmetic
+    strided_views: bool = True      # arrays are views over memory; False: dense ones, see `flambeau.dense`
+    simulated: bool = False         # no hardware of its own: never taken for the machine's accelerator
     host: bool = False              # its arrays are host arrays: it serves as the host for every other backend
     asynchronous: bool = False      # kernels return before they have run
     streams: bool = False
     unified_memory: bool = False
     deterministic: bool = True
     autocast_dtype: str = "bfloat16"
+
+    @property
+    def compute_dtypes(self) -> frozenset[dtype]:
+        """The dtypes that kernels of arithmetic see: those stored, less the emulated and the storage-only ones."""
+        return frozenset(each for each in self.storage_dtypes if each not in self.emulated and not each.storage_only)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +71,14 @@ class Backend:
     """One kind of device. Subclass it, fill in the abstract part, register the class under a device string."""
 
     name: ClassVar[str]                         # the device string, equal to the entry point's name
-    api_version: ClassVar[int] = API_VERSION
+    api_versions: ClassVar[tuple[int, ...]] = (1,)   # the versions of the contract that the class speaks; a class
+                                                     # that says nothing speaks the first, whatever the core's is
+    api_version: ClassVar[int]                  # the highest that the core speaks, too: set before the constructor runs
     capabilities: Capabilities
-    array_type: type                            # results of another type go through `as_array`
-    kernels: dict[str, Kernel]                  # operator name -> callable
+    array_type: type                            # results of another class go through `as_array`
+    # Operator name -> callable. Besides, the core takes shortcuts where there are any: "item" (array to number),
+    # "fill_" (array, number), "data_ptr", "from_dlpack", and "<operator>_", which changes its first argument.
+    kernels: dict[str, Kernel]
 
     # -- devices
     def device_count(self) -> int:
@@ -71,23 +94,26 @@ class Backend:
 
     # -- arrays
     def empty(self, shape: tuple[int, ...], dtype: dtype, index: int) -> Array:
-        """A new contiguous array with any contents."""
+        """A new contiguous array with any contents. OutOfMemoryError (of `flambeau.errors`) where there is no room."""
         raise NotImplementedError
 
     def from_host(self, array: Any, index: int) -> Array:
-        """Copy a host array (a NumPy array, any strides) to device `index`."""
+        """Copy a host array (a NumPy array, any strides) to a contiguous array on device `index`. The host array may
+        change afterwards."""
         raise NotImplementedError
 
     def to_host(self, array: Array) -> Any:
-        """Copy to a host array (a NumPy array); a host backend gives the array itself."""
+        """Wait for the array, and copy it to a host array (a NumPy array); a host backend gives the array itself."""
         raise NotImplementedError
 
     def copy(self, target: Array, source: Array) -> None:
-        """Write `source` (broadcast and cast as needed) into the memory of `target`, on one device."""
+        """Write `source` (broadcast and cast as needed) into the memory of `target`, on one device. They may overlap:
+        the source is read first. Each element of the target has a place of its own."""
         raise NotImplementedError
 
     def as_strided(self, array: Array, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Array:
-        """A view of the memory that `array` views; strides and offset in elements, from the storage's beginning."""
+        """A view of the memory that `array` views; strides and offset in elements, from the storage's beginning, none
+        negative. ValueError for a view that does not lie within the memory."""
         raise NotImplementedError
 
     def layout(self, array: Array) -> tuple[tuple[int, ...], int]:
@@ -99,7 +125,8 @@ class Backend:
         return is_contiguous(array.shape, self.layout(array)[0])
 
     def storage(self, array: Array) -> Array:
-        """The array that owns the memory `array` views; its identity tells whether two arrays share memory."""
+        """The dense array that came with the memory `array` views: the same object for all arrays over it, so
+        that its identity tells whether two share memory."""
         raise NotImplementedError
 
     def dtype_of(self, array: Array) -> dtype:
@@ -113,7 +140,7 @@ class Backend:
 
     def as_array(self, value: Any) -> Array:
         """Turn what a kernel returned instead of an array (a backend's scalar type, say) into one."""
-        raise NotImplementedError
+        raise NotImplementedError("a kernel gave no array, and the backend does not say how to make one of it")
 
     # -- optional, with defaults
     def default_generator(self, index: int) -> Any:
@@ -126,6 +153,12 @@ class Backend:
     def memory_stats(self, index: int) -> Mapping[str, int]:
         """Bytes by name ("allocated", "reserved", "peak"), empty where the backend does not count."""
         return {}
+
+    def reset_peak_memory_stats(self, index: int) -> None:
+        """Start the count of "peak" anew from what is allocated."""
+
+    def empty_cache(self) -> None:
+        """Give memory that is held but not used back to the driver."""
 
 
 class HostBackend(Backend):

@@ -224,6 +224,8 @@ def result_type_of(dims: Iterable[dtype], zero_dims: Iterable[dtype], scalars: I
             continue
         if result is None:
             result = here
+        elif here.category == COMPLEX and result.category == FLOAT:
+            result = result.to_complex()  # a weaker rank never widens: float32 with a 0-d complex128 gives complex64
         elif here.category > result.category:
             result = promote_types(result, here)
     assert result is not None, "result_type_of needs at least one operand"

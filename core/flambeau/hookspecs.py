@@ -16,7 +16,11 @@ hookimpl = pluggy.HookimplMarker("flambeau")
 
 @hookspec
 def flambeau_register_ops() -> None:
-    """Register further operators, with the decorators of `flambeau.dispatch`; called once, when the plugin loads."""
+    """Register further operators, with the decorators of `flambeau.dispatch`; called once, when the plugin loads.
+
+    The plugin's own device can be used from here on. If this raises, the backend is disabled and what was registered is
+    taken back.
+    """
 
 
 @hookspec

@@ -197,6 +197,17 @@ def set_rng_state(new_state: Tensor) -> None:
     default_generator.set_state(new_state)
 
 
+def default_states() -> list[tuple[Generator, Tensor]]:
+    """The default generators of all devices in use, each with its state."""
+    return [(each, each.get_state()) for each in tuple(_defaults.values())]
+
+
+def set_default_states(states: list[tuple[Generator, Tensor]]) -> None:
+    """Let default generators go on from the states that `default_states` gave."""
+    for each, state in states:
+        each.set_state(state)
+
+
 @contextmanager
 def fork_rng(devices: Any = None, enabled: bool = True, _caller: str = "fork_rng", _devices_kw: str = "devices",
              device_type: str = "cuda") -> Iterator[None]:
@@ -212,9 +223,8 @@ def fork_rng(devices: Any = None, enabled: bool = True, _caller: str = "fork_rng
     if not enabled:
         yield
         return
-    states = [(each, each.get_state()) for each in tuple(_defaults.values())]
+    states = default_states()
     try:
         yield
     finally:
-        for each, state in states:
-            each.set_state(state)
+        set_default_states(states)

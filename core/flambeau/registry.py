@@ -13,7 +13,9 @@ casts each gradient to the shape and dtype of the tensor it belongs to.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from flambeau.errors import ArgumentTypeError, BackendError, message
@@ -116,6 +118,19 @@ class OpDef:
         if self.namespace == "internal":
             return True
         return self.function.__name__.startswith("_") and self.public is self.call and self.family != "composite"
+
+    @property
+    def kernel_parameters(self) -> list[str]:
+        """The parameters of a kernel for this operator: the canonical ones, and `out` where the family passes it."""
+        names = list(self.parameters)
+        if names[-1:] == ["kind"]:  # a factory or a draw: the kind of the result is passed as two values
+            names[-1:] = ["dtype", "index"]
+        return [*names, "out=None"] if self.family in ("unary", "binary", "pointwise") else names
+
+    def check(self) -> None:
+        """Raise BackendError if a gradient names what the operator does not have; otherwise the first use would."""
+        if isinstance(self.vjps, tuple):
+            self.save_plan((True,) * len(self.differentiable))
 
     def _resolve(self, vjp: Mapping[Any, Vjp] | str | None) -> Any:
         """Turn argument names into positions: ((positions, is a tuple, vjp), ...)."""
@@ -224,12 +239,47 @@ def announce(record: OpDef) -> None:
         listener(record)
 
 
+# Called with each record that is taken back.
+WITHDRAWALS: list[Callable[[OpDef], None]] = []
+
+
+class _Journal(threading.local):
+    records: list[OpDef] | None = None
+
+
+_journal = _Journal()
+
+
+@contextmanager
+def journal(records: list[OpDef]) -> Iterator[None]:
+    """Note in `records` what this thread registers inside the block, for whoever may have to take it back."""
+    before, _journal.records = _journal.records, records
+    try:
+        yield
+    finally:
+        _journal.records = before
+
+
+def withdraw(records: list[OpDef]) -> None:
+    """Take records back: those of a plugin that turned out to be broken. Empties the list."""
+    while records:
+        record = records.pop()
+        if OPERATORS.get(record.name) is record:
+            del OPERATORS[record.name]
+        for name in [name for name, target in ALIASES.items() if target is record]:
+            del ALIASES[name]
+        for listener in WITHDRAWALS:
+            listener(record)
+
+
 def register(record: OpDef) -> OpDef:
     """Enter a record in the table; a name is taken once."""
     if record.name in OPERATORS:
         raise BackendError(f"an operator named {record.name!r} exists already, in {OPERATORS[record.name].module}; "
                            "choose another name")
     OPERATORS[record.name] = record
+    if _journal.records is not None:
+        _journal.records.append(record)
     return record
 
 

@@ -2,7 +2,8 @@
 
 Nothing about an operator stands on a page by hand. When a build begins, pages are written to `docs/_generated`, which
 is not kept: one for each module of operators, one with the matrix, one with what a new backend owes. What the records
-say, and which kernels the backends that are installed here have, is what the pages say.
+say, which kernels the backends that are installed here have, and what the conformance suite found on devices (the
+reports in `docs/reports`, written elsewhere and kept), is what the pages say.
 """
 
 from __future__ import annotations
@@ -18,9 +19,11 @@ from flambeau import discovery
 from flambeau.backend import Backend
 from flambeau.registry import ALIASES, OPERATORS, OpDef, primitives
 from flambeau.tensor import Tensor
+from flambeau_conformance.report import Report, read
 
 FOLDER = "_generated"
 HERE = "flambeau"
+REPORTS = Path(__file__).parent.parent / "reports"
 
 WAYS = ("native", "decomposed", "strides", "fallback", "missing")  # how an operator may run on a device
 
@@ -100,8 +103,16 @@ def gradient(record: OpDef) -> str:
 
 
 def backends() -> dict[str, Backend]:
-    """The backends that can be loaded here, by device string."""
-    return {row["name"]: discovery.backend_for(row["name"]) for row in discovery.report() if not row["reason"]}
+    """The backends that can be loaded here, by device string, without the variants of one that is there itself."""
+    found = {row["name"]: discovery.backend_for(row["name"]) for row in discovery.report() if not row["reason"]}
+    return {name: each for name, each in found.items() if not any(_is_variant(each, other) for other in found.values())}
+
+
+def _is_variant(backend: Backend, other: Backend) -> bool:
+    """Whether a backend is another one of its package with other capabilities, such as a fake device for tests."""
+    mine, theirs = type(backend), type(other)
+    same = mine.__module__.partition(".")[0] == theirs.__module__.partition(".")[0]
+    return same and mine is not theirs and issubclass(mine, theirs)
 
 
 # ---------------------------------------------------------------------------------------------- pages
@@ -171,8 +182,8 @@ def reference_index(names: Sequence[str]) -> Page:
     ]
 
 
-def support_page(installed: dict[str, Backend]) -> Page:
-    """The matrix: one row for each record, one column for each device."""
+def support_page(installed: dict[str, Backend], reports: dict[str, Report]) -> Page:
+    """The matrix: one row for each record, one column for each device, and one for each report of the suite."""
     records = sorted((each for each in OPERATORS.values() if each.family != "composite"), key=lambda each: each.name)
     lines = [*title("Support matrix"), *SUPPORT_TEXT.splitlines(), ""]
     lines += [".. list-table::", "   :header-rows: 1", ""]
@@ -182,11 +193,98 @@ def support_page(installed: dict[str, Backend]) -> Page:
         lines += _row(
             name, *(str(how.count(each)) for each in ("native", "decomposed", "strides", "fallback", "missing"))
         )
-    lines += ["", ".. list-table::", "   :header-rows: 1", ""]
-    lines += _row("operator", "family", "without a kernel", "gradient", *installed)
+    lines += ["", *reports_section(installed, reports), *title("Operators", "-")]
+    lines += [".. list-table::", "   :header-rows: 1", ""]
+    suite = [f"suite on {device}" for device in reports]
+    lines += _row("operator", "family", "without a kernel", "gradient", *installed, *suite)
     for record in records:
         how = [support(record, backend) for backend in installed.values()]
-        lines += _row(f"``{record.name}``", record.family, runs_as(record), gradient(record), *how)
+        seen = [found(report, record.name) for report in reports.values()]
+        lines += _row(f"``{record.name}``", record.family, runs_as(record), gradient(record), *how, *seen)
+    return [*lines, "", *others_section({each.name for each in records}, reports)]
+
+
+# ---------------------------------------------------------------------------------------------- what the suite found
+def newest_reports(folder: Path = REPORTS) -> dict[str, Report]:
+    """The compact reports that are kept, by device string; of several of one device the newest.
+
+    ValueError for a file there that is no report: it would silently be missing otherwise.
+    """
+    newest: dict[str, Report] = {}
+    for path in sorted(folder.glob("*.json")):
+        report = read(path)
+        if not report.get("compact"):
+            raise ValueError(f"{path} is a whole report; `python -m flambeau_conformance.report` makes a compact one")
+        device = report["environment"]["device"]
+        if device not in newest or newest[device]["environment"]["date"] <= report["environment"]["date"]:
+            newest[device] = report
+    return dict(sorted(newest.items()))
+
+
+FOUND = {"N": "kernel", "D": "decomposed", "C": "no kernel ran", "F": "on the host", "x": "expected to fail",
+         "s": "skipped", "X": "fails", "E": "fails"}  # fmt: skip
+FIRST = ("operators", "primitives", "views")  # the levels whose way is the operator's own
+
+
+def found(report: Report, op: str) -> str:
+    """What a report says of an operator: how it ran, then the dtypes for which it was otherwise."""
+    by_word: dict[str, list[str]] = {}
+    for place, dtype in enumerate(report["dtypes"]):
+        letters = {level: codes[place] for level, codes in report["operators"].get(op, {}).items()}
+        own = [letters[level] for level in FIRST if letters.get(level, ".") in "NDCF"]
+        others = [letter for letter in letters.values() if letter != "."]
+        bad = [letter for wanted in ("EX", "x") for letter in others if letter in wanted]
+        if others:
+            by_word.setdefault(FOUND[(bad or own or others)[0]], []).append(dtype)
+    if not by_word:
+        return "not run"
+    most, *rest = sorted(by_word, key=lambda word: -len(by_word[word]))
+    return "; ".join([most, *(word if by_word[word] == ["-"] else f"{word}: {', '.join(by_word[word])}"
+                              for word in rest)])
+
+
+def reports_section(installed: dict[str, Backend], reports: dict[str, Report]) -> Page:
+    """Which devices the suite was run on: when, with what, and how many cases of each outcome."""
+    lines = [*title("What the conformance suite found", "-"), *REPORTS_TEXT.splitlines(), ""]
+    if reports:
+        lines += [".. list-table::", "   :header-rows: 1", ""]
+        lines += _row("device", "hardware and driver", "date", "flambeau", "run", "cases", "kernel", "decomposed",
+                      "no kernel ran", "on the host", "expected to fail", "skipped", "fail")  # fmt: skip
+    for device, report in reports.items():
+        about, status, way = report["environment"], report["summary"]["status"], report["summary"]["way"]
+        hardware = ", ".join(plain(str(about[each])) for each in ("device_name", "driver") if about.get(each))
+        run = "quick" if about.get("quick") else ", ".join(about.get("levels") or ()) or "whole"
+        counts = [report["summary"]["cases"], way["native"], way["decomposed"], way["core"], way["fallback"],
+                  status["xfail"], status["skip"], status["fail"] + status["error"]]  # fmt: skip
+        lines += _row(f"``{device}``", hardware, about["date"][:10], about["flambeau"], run, *map(str, counts))
+    run_on = {device.partition(":")[0] for device in reports}
+    missing = [name for name in installed if name not in run_on]
+    lines += [""]
+    if missing:
+        lines += [f"Not run, as far as the reports kept here say: {', '.join(f'``{name}``' for name in missing)}.", ""]
+    if not run_on & GRAPHICS:
+        lines += ["No GPU has run the suite yet.", ""]
+    return lines
+
+
+GRAPHICS = {"cuda", "opencl", "xpu", "mps"}
+
+REPORTS_TEXT = """\
+The tables above and below say what the backends declare. What the :doc:`conformance suite </conformance>` found on
+a device is in the reports that are kept with these pages, the newest for each device; the matrix says in the columns
+"suite on ..." how an operator ran there, and for which dtypes it was otherwise.
+"""
+
+
+def others_section(listed: set[str], reports: dict[str, Report]) -> Page:
+    """Composites, layers and whatever else the suite ran and the matrix has no row for."""
+    names = sorted({op for report in reports.values() for op in report["operators"]} - listed)
+    if not names:
+        return []
+    lines = [*title("Composites, layers and the rest", "-"), ".. list-table::", "   :header-rows: 1", ""]
+    lines += _row("what was run", *(f"suite on {device}" for device in reports))
+    for name in names:
+        lines += _row(f"`{name}`", *(found(report, name) for report in reports.values()))
     return [*lines, ""]
 
 
@@ -213,20 +311,12 @@ def primitives_page() -> Page:
     lines = [*title("Primitives"), *PRIMITIVES_TEXT.format(count=len(names)).splitlines(), ""]
     for name in names:
         record = OPERATORS[name]
-        lines += [f".. py:function:: kernels.{name}({', '.join(kernel_parameters(record))})", "   :no-index:", ""]
+        lines += [f".. py:function:: kernels.{name}({', '.join(record.kernel_parameters)})", "   :no-index:", ""]
         summary = plain(record.function.__doc__ or "").partition("\n\n")[0]
         lines += [*indented(summary), ""]
         if len(record.outputs) > 1:
             lines += [f"   :Gives: {', '.join(f'``{each}``' for each in record.outputs)}", ""]
     return lines
-
-
-def kernel_parameters(record: OpDef) -> list[str]:
-    """The parameters of a record's kernel: the canonical ones, and `out` where the family passes it."""
-    names = list(record.parameters)
-    if names[-1:] == ["kind"]:  # a factory or a draw: the kind of the result is passed as two values
-        names[-1:] = ["dtype", "index"]
-    return [*names, "out=None"] if record.family in ("unary", "binary", "pointwise") else names
 
 
 PRIMITIVES_TEXT = """\
@@ -242,12 +332,12 @@ def _row(*cells: str) -> Page:
 
 
 # ---------------------------------------------------------------------------------------------- Sphinx
-def write_pages(folder: Path) -> None:
+def write_pages(folder: Path, reports: Path = REPORTS) -> None:
     """Write all pages, touching only those that changed, and remove what no record asks for any more."""
     installed = backends()
     pages = {f"operators-{name}": lines for name, lines in reference_pages(installed)}
     pages["operators"] = reference_index([name.removeprefix("operators-") for name in pages])
-    pages["support"] = support_page(installed)
+    pages["support"] = support_page(installed, newest_reports(reports))
     pages["primitives"] = primitives_page()
     folder.mkdir(exist_ok=True)
     for name, lines in pages.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import importlib.util
+import json
 import os
 import re
 import signal
@@ -46,11 +47,11 @@ def test_version_and_help(capsys: Any) -> None:
     assert capsys.readouterr().out == f"flambeau {flambeau.__version__}\n"
     assert cli.main([]) == 0
     text = capsys.readouterr().out
-    for name in ("demo", "devices", "doctor", "examples:"):
+    for name in ("demo", "devices", "doctor", "primitives", "new-backend", "examples:"):
         assert name in text
 
 
-@pytest.mark.parametrize("command", ["demo", "devices", "doctor"])
+@pytest.mark.parametrize("command", ["demo", "devices", "doctor", "primitives", "new-backend"])
 def test_every_command_teaches_by_examples(command: str, capsys: Any) -> None:
     with pytest.raises(SystemExit) as stop:
         cli.main([command, "--help"])
@@ -92,7 +93,7 @@ def test_a_disabled_plugin_is_explained(capsys: Any) -> None:
 
     class Broken(Backend):
         name = "brokendevice"
-        api_version = -1
+        api_versions = (-1,)
 
     discovery.register_backend(Broken)
     try:
@@ -109,6 +110,126 @@ def test_run_as_a_module() -> None:
     done = subprocess.run([*COMMAND, "devices"], capture_output=True, text=True, check=True)
     assert "cpu" in done.stdout
     assert done.stderr == ""
+
+
+# -------------------------------------------------------------------------------------------------- primitives
+
+
+def test_primitives_are_those_of_the_table(capsys: Any) -> None:
+    from flambeau.registry import OPERATORS, primitives
+
+    assert cli.main(["primitives"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    shown = [re.match(r"^  (\w+)\(.*\)", line) for line in lines]
+    assert sorted(each[1] for each in shown if each) == primitives()
+    assert lines[-1] == f"{len(primitives())} primitives"
+    assert "  full(size, fill_value, dtype, index)" in lines
+    assert "  cummax(input, dim) -> values, indices" in lines
+    assert "  add(input, other, out=None)" in lines
+    groups = {line for line in lines[:-1] if line and not line.startswith(" ")}
+    assert groups == {OPERATORS[name].module.rpartition(".")[2].replace("_", " ") for name in primitives()}
+
+
+def test_primitives_of_a_device(capsys: Any) -> None:
+    from flambeau import discovery
+    from flambeau_numpy.backend import NumpyBackend
+
+    class Half(NumpyBackend):
+        name = "halfdevice"
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.kernels = {name: self.kernels[name] for name in ("add", "full")}
+
+    discovery.register_backend(Half)
+    try:
+        assert cli.main(["primitives", "--device", "halfdevice", "--json"]) == 0
+        found = json.loads(capsys.readouterr().out)
+        rows = {row["name"]: row for row in found["primitives"]}
+        assert found["count"] == len(rows) and found["device"] == "halfdevice"
+        here = {name: row["here"] for name, row in rows.items()}
+        assert here["add"] == here["full"] == "kernel" and here["exp"] == "fallback" and here["arange"] == "refused"
+        assert rows["add"]["signature"] == "add(input, other, out=None)" and rows["sort"]["group"] == "sorting"
+        assert cli.main(["primitives", "--device", "halfdevice:0"]) == 0
+        text = capsys.readouterr().out
+        assert "  kernel    add(input, other, out=None)" in text and "has a kernel for 2; " in text
+    finally:
+        discovery.unregister_backend("halfdevice")
+    assert cli.main(["primitives", "--device", "nosuchdevice"]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+# -------------------------------------------------------------------------------------------------- plugins' commands
+
+
+COMMANDS = {
+    "greet": "def add_parser(subparsers):\n    return subparsers.add_parser('greet')\n"
+    "def main(arguments):\n    print('good day')\n    return 5\n",
+    "absent": "import a_library_that_is_not_there\n",
+    "exits": "import sys\nsys.exit(3)\n",
+    "partial": "def add_parser(subparsers):\n    return subparsers.add_parser('partial')\n",
+    "sleeps": "import time\ntime.sleep(1000)\n",
+    "doctor": "raise AssertionError('the name is taken')\n",
+}
+"""Subcommands of plugins by name: the text of their module, of which all but one are no good."""
+
+
+@pytest.fixture
+def with_commands(tmp_path: Path) -> dict[str, str]:
+    """The environment of a process in which a distribution offers these commands."""
+    package = tmp_path / "more_commands"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('nobody asked')\n")
+    for name, text in COMMANDS.items():
+        (package / f"{name}.py").write_text(f'"""`flambeau {name}`: what {name} is, 100%.\n\nMore."""\n{text}')
+    (tmp_path / "greet.py").write_text((package / "greet.py").read_text())
+    information = tmp_path / "more_commands-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Metadata-Version: 2.1\nName: more-commands\nVersion: 1.0\n")
+    lines = [f"{name} = more_commands.{name}\n" for name in COMMANDS if name != "greet"]
+    (information / "entry_points.txt").write_text("[flambeau.commands]\ngreet = greet\n" + "".join(lines))
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+
+
+def ask(env: dict[str, str], *words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *words], capture_output=True, text=True, check=False, env=env, timeout=60)
+
+
+def test_commands_of_plugins(with_commands: dict[str, str]) -> None:
+    """One that is asked for runs; the help names all without importing any; a name of ours stays ours."""
+    done = ask(with_commands, "greet")
+    assert (done.returncode, done.stdout, done.stderr) == (5, "good day\n", "")
+    text = ask(with_commands, "--help").stdout
+    for name in COMMANDS:
+        assert re.search(rf"^    {name} ", text, re.MULTILINE)
+        assert f"what {name} is, 100%" in text or name == "doctor"
+    done = ask(with_commands, "doctor")
+    assert done.returncode == 0
+    assert re.search(r"^sleeps +found +more-commands 1.0$", done.stdout, re.MULTILINE)
+
+
+def test_broken_commands_of_plugins(with_commands: dict[str, str], tmp_path: Path) -> None:
+    """Each is one line on standard error, with the reason, and disturbs no other command."""
+    done = ask(with_commands, "partial")
+    assert done.returncode == 2 and "RuntimeError: nobody asked" in done.stderr
+    (tmp_path / "more_commands" / "__init__.py").write_text("")
+    for name, words in (
+        ("absent", "more-commands 1.0, which provides it, cannot be imported: ModuleNotFoundError"),
+        ("exits", "sys.exit(3)"),
+        ("partial", "has no function main()"),
+    ):
+        done = ask(with_commands, name, "--an-option", "of-its-own")
+        assert done.returncode == 2 and done.stdout == "" and done.stderr.count("\n") == 1
+        assert done.stderr.startswith(f"python -m flambeau {name}: error: ") and words in done.stderr
+    assert ask(with_commands, "greet").returncode == 5
+
+
+def test_output_that_nobody_reads() -> None:
+    """`flambeau primitives | head -1` ends without a word."""
+    with subprocess.Popen([*COMMAND, "primitives"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert process.stderr.read() == b""
 
 
 # -------------------------------------------------------------------------------------------------- the demo

@@ -27,7 +27,7 @@ OLD = """\
 from abacus_backend import AbacusBackend
 class OldBackend(AbacusBackend):
     name = "old"
-    api_version = 0
+    api_versions = (0,)
 """
 
 BACKEND = """

@@ -62,14 +62,14 @@ def convolution(x: Any, weight: Any, bias: Any, stride: Shape, padding: Shape, d
     if min(out, default=1) <= 0:
         raise ValueError("Kernel size can't be greater than actual input size")
     length, depth = math.prod(out), math.prod(weight.shape[1:])
-    w = weight.reshape(groups, -1, depth)
+    w = weight.reshape(groups, weight.shape[0] // groups, depth)
     result = np.empty((samples, groups, w.shape[1], length), x.dtype)
     if _plain(kernel, stride):
         product(np.matmul, w.size * samples * length, w, x.reshape(samples, groups, depth, length), result)
     else:
         view = windows(x, kernel, stride, dilation)
         for part in _chunks(samples, channels * math.prod(kernel) * length):
-            columns = view[part].reshape(-1, groups, depth, length)
+            columns = view[part].reshape(part.stop - part.start, groups, depth, length)
             product(np.matmul, w.size * columns.shape[0] * length, w, columns, result[part])
     result = result.reshape(samples, weight.shape[0], *out)
     if bias is not None:
@@ -89,8 +89,10 @@ def convolution_weight_grad(x: Any, g: Any, kernel: Shape, stride: Shape, paddin
     view = view[(..., *(slice(0, each) for each in out))]
     total = np.zeros((groups, outs, channels // groups * width), x.dtype)
     for part in _chunks(samples, channels * width * length):
-        columns = np.moveaxis(view[part], 0, 1 + len(kernel)).reshape(groups, -1, (part.stop - part.start) * length)
-        gradient = g[part].reshape(-1, groups, outs, length).transpose(1, 2, 0, 3).reshape(groups, outs, -1)
+        columns = np.moveaxis(view[part], 0, 1 + len(kernel)).reshape(
+            groups, channels // groups * width, (part.stop - part.start) * length)
+        gradient = g[part].reshape(part.stop - part.start, groups, outs, length).transpose(1, 2, 0, 3)
+        gradient = gradient.reshape(groups, outs, (part.stop - part.start) * length)
         total += product(np.matmul, gradient.size * columns.shape[1], gradient, columns.transpose(0, 2, 1))
     return total.reshape(g.shape[1], channels // groups, *kernel)
 
@@ -102,15 +104,15 @@ def convolution_input_grad(g: Any, weight: Any, spatial: Shape, stride: Shape, p
     kernel, out = weight.shape[2:], g.shape[2:]
     length = math.prod(out)
     channels = weight.shape[1] * groups
-    w = weight.reshape(groups, weight.shape[0] // groups, -1).transpose(0, 2, 1)
+    w = weight.reshape(groups, weight.shape[0] // groups, math.prod(weight.shape[1:])).transpose(0, 2, 1)
     padded = tuple([size + 2 * each for size, each in zip(spatial, padding, strict=True)])
     needed = [max(size, jump * (count - 1) + step * (width - 1) + 1) for size, jump, count, step, width
               in zip(padded, stride, out, dilation, kernel, strict=True)]
     result = np.zeros((samples, channels, *needed), g.dtype)
     for part in _chunks(samples, channels * math.prod(kernel) * length):
-        gradient = g[part].reshape(-1, groups, g.shape[1] // groups, length)
+        gradient = g[part].reshape(part.stop - part.start, groups, g.shape[1] // groups, length)
         columns = product(np.matmul, w.size * gradient.shape[0] * length, w, gradient)
-        columns = columns.reshape(-1, channels, *kernel, *out)
+        columns = columns.reshape(part.stop - part.start, channels, *kernel, *out)
         target = result[part]
         for offset in itertools.product(*map(range, kernel)):
             place = tuple([slice(at * step, at * step + jump * (count - 1) + 1, jump) for at, step, jump, count

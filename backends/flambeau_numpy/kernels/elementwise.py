@@ -21,7 +21,7 @@ UNARY = {
     "asinh": np.arcsinh, "acosh": np.arccosh, "atanh": np.arctanh, "reciprocal": np.reciprocal, "square": np.square,
     "floor": np.floor, "ceil": np.ceil, "trunc": np.trunc, "logical_not": np.logical_not,
     "isnan": np.isnan, "isinf": np.isinf, "isfinite": np.isfinite, "signbit": np.signbit, "bitwise_not": np.invert,
-    "deg2rad": np.deg2rad, "rad2deg": np.rad2deg, "conj_physical": np.conjugate,
+    "deg2rad": np.deg2rad, "rad2deg": np.rad2deg,
 }
 BINARY = {
     "add": np.add, "sub": np.subtract, "mul": np.multiply, "div": np.true_divide, "eq": np.equal, "ne": np.not_equal,
@@ -30,7 +30,7 @@ BINARY = {
     "copysign": np.copysign, "nextafter": np.nextafter, "logaddexp": np.logaddexp, "logaddexp2": np.logaddexp2,
     "logical_and": np.logical_and, "logical_or": np.logical_or, "logical_xor": np.logical_xor,
     "bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or, "bitwise_xor": np.bitwise_xor,
-    "heaviside": np.heaviside, "gcd": np.gcd, "lcm": np.lcm,
+    "gcd": np.gcd, "lcm": np.lcm,
 }
 
 
@@ -67,6 +67,12 @@ def _rsub(a: Any, b: Any, out: Any = None) -> Any:
 def _round(a: Any, out: Any = None) -> Any:
     rounded = np.positive if a.dtype.kind in "iu" else np.rint
     return rounded(a) if out is None else rounded(a, out)
+
+
+def _conj_physical(a: Any, out: Any = None) -> Any:
+    conjugate = np.logical_or if a.dtype.kind == "b" else np.conjugate   # which would give int8 for bools
+    operands = (a, a) if a.dtype.kind == "b" else (a,)
+    return conjugate(*operands) if out is None else conjugate(*operands, out)
 
 
 # ---------------------------------------------------------------------------------------------- integer division
@@ -164,6 +170,8 @@ def _right_shift(a: Any, b: Any) -> Any:
     dtype = _dtype(a, b)
     last = 8 * dtype.itemsize - 1
     b = np.asarray(b)
+    if dtype.kind == "u":
+        return np.where((b < 0) | (b > last), 0, np.right_shift(a, np.clip(b, 0, last))).astype(dtype)
     return np.right_shift(a, np.where((b < 0) | (b > last), last, b).astype(dtype)).astype(dtype)
 
 
@@ -210,7 +218,7 @@ KERNELS: dict[str, Any] = {
     "minimum": quiet2(_minimum), "clamp_max": quiet2(_clamp_max),
     "rsub": quiet2(_rsub),
     "log10": quiet1(_log10),
-    "round": quiet1(_round),
+    "round": quiet1(_round), "conj_physical": quiet1(_conj_physical),
     "floor_divide": quiet2(_floor_divide), "div_floor": quiet2(_floor_divide),
     "remainder": quiet2(_remainder),
     "fmod": quiet2(_fmod),
@@ -220,7 +228,7 @@ KERNELS: dict[str, Any] = {
     "sgn": composed(_sgn),
     "bitwise_left_shift": composed(_left_shift),
     "bitwise_right_shift": composed(_right_shift),
-    "where": quiet(select),
+    "where": composed(select),
     "masked_fill": quiet(_masked_fill),
     "isposinf": composed(_isposinf),
     "isneginf": composed(_isneginf),

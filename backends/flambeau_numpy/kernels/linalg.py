@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def _matmul(a: Any, b: Any) -> Any:
 
 
 def _linear(input: Any, weight: Any, bias: Any) -> Any:
-    rows = input if input.ndim == 2 else input.reshape(-1, input.shape[-1])
+    rows = input if input.ndim == 2 else input.reshape(math.prod(input.shape[:-1]), input.shape[-1])
     if 16384 <= rows.size <= weight.size:
         # BLAS packs a transposed operand slowly: with a transposed copy of the smaller one the product takes a tenth
         # less, and the way back is part of adding the bias.
@@ -45,7 +46,8 @@ def _linear(input: Any, weight: Any, bias: Any) -> Any:
 
 def _linear_weight_grad(g: Any, input: Any) -> Any:
     if input.ndim != 2:
-        g, input = g.reshape(-1, g.shape[-1]), input.reshape(-1, input.shape[-1])
+        rows = math.prod(g.shape[:-1])
+        g, input = g.reshape(rows, g.shape[-1]), input.reshape(rows, input.shape[-1])
     if input.dtype.kind == "c":
         input = input.conj()
     return _dot(g.T, input)

@@ -42,8 +42,9 @@ def max_pool(x: Any, kernel: Shape, stride: Shape, padding: Shape, dilation: Sha
     bordered = _border(x, kernel, stride, padding, dilation, out, _lowest(x.dtype))
     places = list(_places(kernel, stride, dilation, out))
     best, which = _tournament(bordered, places)
-    if x.dtype.kind == "f" and np.isnan(best).any():
-        which = _first_nan_wins(bordered, places, best.shape)
+    if (x.dtype.kind == "f" and np.isnan(best).any()) or (any(padding) and (best == _lowest(x.dtype)).any()):
+        inside = _border(np.ones((1, 1, *x.shape[2:]), np.bool_), kernel, stride, padding, dilation, out, False)
+        which = _careful(bordered, inside, places, best.shape)
     # a position in the window, plus where the window begins, is a position in the input
     spatial = x.shape[2:]
     steps = [math.prod(spatial[axis + 1:]) for axis in range(len(spatial))]
@@ -73,13 +74,18 @@ def _tournament(bordered: Any, places: list[Any]) -> tuple[Any, Any]:
     return best, which
 
 
-def _first_nan_wins(bordered: Any, places: list[Any], shape: Shape) -> Any:
-    """The numbers of the winning places where nan takes part: it beats every number, and the last nan the others."""
+def _careful(bordered: Any, inside: Any, places: list[Any], shape: Shape) -> Any:
+    """The numbers of the winning places where nan takes part, or the number that the border is filled with.
+
+    A nan beats every number, and the last nan the others; the border is beaten by any element.
+    """
     best = bordered[places[0]].copy()
     which = np.zeros(shape, np.intp)
+    found = np.broadcast_to(inside[places[0]], shape).copy()
     for number, place in enumerate(places[1:], 1):
         candidate = bordered[place]
-        better = (candidate > best) | (candidate != candidate)
+        better = (candidate > best) | (candidate != candidate) | (inside[place] & ~found)
+        found |= inside[place]
         np.copyto(best, candidate, where=better)
         np.copyto(which, number, where=better)
     return which
@@ -89,7 +95,7 @@ def pool_scatter(g: Any, indices: Any, spatial: Shape, distinct: bool) -> Any:
     """Add each element of `g` at its position in a plane of zeros."""
     planes = math.prod(g.shape[:2])
     size = math.prod(spatial)
-    flat = (indices.reshape(planes, -1) + np.arange(planes)[:, None] * size).reshape(-1)
+    flat = (indices.reshape(planes, math.prod(indices.shape[2:])) + np.arange(planes)[:, None] * size).reshape(-1)
     if distinct:
         total = np.zeros(planes * size, g.dtype)
         total[flat] = g.reshape(-1)
@@ -106,8 +112,9 @@ def _add_at(flat: Any, g: Any, size: int) -> Any:
 
 def pool_gather(x: Any, indices: Any) -> Any:
     """The elements of each plane at the given positions."""
-    planes = x.reshape(*x.shape[:2], -1)
-    return np.take_along_axis(planes, indices.reshape(*indices.shape[:2], -1), 2).reshape(indices.shape)
+    planes = x.reshape(*x.shape[:2], math.prod(x.shape[2:]))
+    places = indices.reshape(*indices.shape[:2], math.prod(indices.shape[2:]))
+    return np.take_along_axis(planes, places, 2).reshape(indices.shape)
 
 
 def _truncated(total: Any, count: Any, out: Any) -> Any:

@@ -184,7 +184,7 @@ def _polygamma64(x: Any, order: Any) -> Any:
         factorial *= k
     whole = (x <= 0) & (np.floor(x) == x)
     result = _zeta(order + 1.0, np.where(whole, 1, x)) * (factorial if int(order) % 2 else -factorial)
-    return np.where(whole, np.inf, result)
+    return np.where(whole, np.inf if int(order) % 2 else -np.inf, result)
 
 
 def _in_double(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -269,7 +269,8 @@ def _complex(real: Any, imag: Any) -> Any:
 
 
 def _angle(a: Any) -> Any:
-    return np.angle(a) if a.dtype.kind == "c" else np.where(a < 0, a.dtype.type(np.pi), a * 0)
+    return np.angle(a) if a.dtype.kind == "c" else np.where(
+        a < 0, a.dtype.type(np.pi), np.where(a == a, a.dtype.type(0), a))
 
 
 KERNELS: dict[str, Any] = {

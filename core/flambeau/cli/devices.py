@@ -38,7 +38,7 @@ def main(arguments: argparse.Namespace) -> int:
         if not backend["devices"]:
             rows.append((name, "missing", "", "", backend["origin"]))
             reason = backend["reason"] or "its plugin works, but it found no device (is the driver installed?)"
-            missing.append(f"{name}: {reason}\n    to get it: {discovery._hint(name)}")
+            missing.append(f"{name}: {reason}\n    next step: {discovery.hint(name)}")
     print(table(("DEVICE", "STATE", "NAME", "MEMORY", "PROVIDED BY"), rows))
     if missing:
         print("\n" + "\n".join(missing))

@@ -1,4 +1,9 @@
-"""`flambeau doctor`: versions, plugins, and why one of them is disabled; for bug reports too."""
+"""`flambeau doctor`: versions, plugins, and why one of them is disabled; for bug reports too.
+
+Every plugin is loaded as a program that asks for its device would load it, in a thread with a deadline: one that
+hangs costs that time and is reported. One that hangs in machine code while it holds Python's global lock stops this
+command as it would stop a program; Ctrl-C does not help there, but `python -X faulthandler` says where it is.
+"""
 
 from __future__ import annotations
 
@@ -47,8 +52,13 @@ def main(arguments: argparse.Namespace) -> int:
     report = discovery.report()
     print("\n" + table(("PLUGIN", "STATE", "PROVIDED BY"), [_plugin(row) for row in report]))
     for row in report:
+        for other in row["outvoted"]:
+            print(f"\n{row['name']} is offered by {other}, too, which is not used: {row['origin']} comes first")
         if row["reason"]:
-            print(f"\n{row['name']} is disabled: {row['reason']}\n    to get it: {discovery._hint(row['name'])}")
+            print(f"\n{row['name']} is disabled: {row['reason']}\n    next step: {discovery.hint(row['name'])}")
+    commands = list(_commands())
+    if commands:
+        print("\n" + table(("COMMAND", "STATE", "PROVIDED BY"), commands))
     settings = sorted((name, value) for name, value in os.environ.items() if name.startswith("FLAMBEAU_"))
     if settings:
         print("\n" + table(("ENVIRONMENT", "VALUE"), settings))
@@ -62,6 +72,16 @@ def _plugin(row: dict[str, Any]) -> tuple[str, str, str]:
     count = len(row["devices"])
     state = "disabled" if row["reason"] else f"{count} device{'' if count == 1 else 's'}"
     return row["name"], state, row["origin"]
+
+
+def _commands() -> Iterator[tuple[str, str, str]]:
+    """The subcommands of plugins: their modules are looked for, and not imported."""
+    from flambeau import discovery
+    from flambeau.cli import _plugins
+
+    for name, entry_point in sorted(_plugins.offered().items()):
+        state = "found" if _plugins.source_of(entry_point) else "its module is missing"
+        yield name, state, discovery.origin(entry_point)
 
 
 def _packages() -> Iterator[tuple[str, str, str]]:

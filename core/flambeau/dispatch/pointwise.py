@@ -119,6 +119,9 @@ def compute(record: OpDef, operands: Sequence[Any]) -> Tensor:
     """Promote, cast, run: the result of a pointwise record, without recording."""
     kind = first_kind(record, operands)
     promote: Promotion = record.promote
+    check = getattr(promote, "check", None)   # rules that look at each operand's dtype, not at the common one alone
+    if check is not None:
+        check(operands)
     common = common_dtype(operands)
     check_supported(record, common)
     inner, outer = promote(common)
@@ -128,6 +131,8 @@ def compute(record: OpDef, operands: Sequence[Any]) -> Tensor:
     if inside.emulated and record.dtype_rule == "any":
         wide = inside
     arrays = [_as_operand(each, position, record, wide) for position, each in enumerate(operands)]
+    if record.uncast:
+        _show_dtype(record, operands, arrays, wide)
     kernel = kind.kernels.get(record.name)
     if kernel is None:
         return _without_kernel(record, operands, arrays, wide, target)
@@ -135,6 +140,14 @@ def compute(record: OpDef, operands: Sequence[Any]) -> Tensor:
         result = make_result(record, kernel, arrays, wide, operands)
         return cast(result, target)
     return make_result(record, kernel, arrays, target, operands)
+
+
+def _show_dtype(record: OpDef, operands: Sequence[Any], arrays: list[Any], inside: Kind) -> None:
+    """Where promotion had numbers only, as in where(mask, 1., 2.), make one an array: kernels see the dtype by it."""
+    promoted = [position for position in range(len(operands)) if position not in record.uncast]
+    if not any(isinstance(operands[position], Tensor) for position in promoted):
+        first = promoted[0]
+        arrays[first] = inside.kernels["full"]((), arrays[first], inside.dtype, inside.index)
 
 
 def _as_operand(value: Any, position: int, record: OpDef, inside: Kind) -> Any:
@@ -154,7 +167,7 @@ def make_result(record: OpDef, kernel: Any, arrays: Sequence[Any], kind: Kind, o
         array = kernel(*arrays)
     except FlambeauError:
         raise
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, MemoryError) as error:
         raise unfit(record, operands, error) from None
     if array.__class__ is not kind.array_type:
         array = kind.backend.as_array(array)
@@ -197,6 +210,9 @@ def make_plan(record: OpDef, operands: Sequence[Any]) -> Any:
     if any(dtypes.of_python(each.__class__).category > common.category for each in scalars):
         return False
     check_supported(record, common)
+    check = getattr(record.promote, "check", None)
+    if check is not None:
+        check(operands)
     inner, outer = record.promote(common)
     return (kernel, kind.array_type, kind.to(outer)) if inner is common else False
 
@@ -242,7 +258,10 @@ def bind_unary(record: OpDef) -> Callable[..., Tensor]:
         if not plan or out is not None:
             return general(record, (input,), out)
         kernel, array_type, kind = plan
-        array = kernel(input._array)
+        try:
+            array = kernel(input._array)
+        except MemoryError as error:
+            raise explained(record, (input,), error) from None
         if array.__class__ is not array_type:
             array = kind.backend.as_array(array)
         result: Tensor = new(Tensor)
@@ -279,7 +298,7 @@ def bind_binary(record: OpDef, long_way: Callable[..., Tensor] = general) -> Cal
             kernel, array_type, kind = plan
             try:
                 array = kernel(input._array, other._array)
-            except (ValueError, TypeError) as error:
+            except (ValueError, TypeError, MemoryError) as error:
                 raise unfit(record, (input, other), error) from None
             edge, edge2 = input._edge, other._edge
         else:
@@ -297,6 +316,8 @@ def bind_binary(record: OpDef, long_way: Callable[..., Tensor] = general) -> Cal
                     edge2 = other._edge
             except OverflowError:  # an integer beyond the dtype: the long way wraps it around
                 return general(record, (input, other))
+            except MemoryError as error:
+                raise explained(record, (input, other), error) from None
         if array.__class__ is not array_type:
             array = kind.backend.as_array(array)
         result: Tensor = new(Tensor)
@@ -398,7 +419,7 @@ def bind_pointwise(record: OpDef) -> Callable[..., Tensor]:
             return general(record, args)
         try:
             array = kernel(*operands)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, MemoryError) as error:
             raise unfit(record, args, error) from None
         if array.__class__ is not array_type:
             array = kind.backend.as_array(array)

@@ -22,6 +22,7 @@ from flambeau.errors import (
     DimensionError,
     DtypeError,
     FlambeauError,
+    OutOfMemoryError,
     ShapeError,
     message,
 )
@@ -75,7 +76,7 @@ def bind(record: OpDef) -> Callable[..., Any]:
             return execute(record, args)
         try:
             result = kernel(*arrays)
-        except (ValueError, TypeError, IndexError) as error:
+        except (ValueError, TypeError, IndexError, MemoryError) as error:
             if isinstance(error, FlambeauError):
                 raise
             raise explained(record, args, error) from error
@@ -113,6 +114,8 @@ def write_out(op: str, out: Tensor, result: Tensor) -> Tensor:
                           f"{describe(result._array.shape)}. Pass an out= of that shape, or empty it first with "
                           "out.resize_(0).", UserWarning, stacklevel=4)
         out._array = backend.empty(result._array.shape, out._kind.dtype, out._kind.index)
+    if ACTIVE and STACK.modes:  # they see this write, too
+        return out.copy_(result)
     backend.copy(out._array, result._array)
     bump(out)
     return out
@@ -148,7 +151,9 @@ def execute(record: OpDef, args: tuple[Any, ...]) -> Any:
     for position in record.lists:
         kind, some = _unwrap_list(record, args, position, arrays, kind)
         wanted = wanted or some
-    assert kind is not None, record.name
+    if kind is None:
+        position = (*record.tensors, *record.lists)[0]
+        raise wrong_type(record, position, args[position])
     wanted = wanted and STATE.enabled
     kernel = kind.kernels.get(record.name)
     if kernel is None or (kind.emulated and record.dtype_rule != "any"):
@@ -162,7 +167,7 @@ def execute(record: OpDef, args: tuple[Any, ...]) -> Any:
         result = kernel(*arrays)
     except FlambeauError:
         raise
-    except (ValueError, TypeError, IndexError) as error:
+    except (ValueError, TypeError, IndexError, MemoryError) as error:
         raise explained(record, args, error) from error
     return finish(record, args, result, kind, wanted)
 
@@ -315,6 +320,7 @@ def _own(result: Tensor, args: tuple[Any, ...]) -> Tensor:
 def _emulated(record: OpDef, args: tuple[Any, ...], kind: Kind) -> Any:
     """Run in the kind that emulates this one, and round the results to it."""
     wide = kind.compute
+    asked = any(each is wide.dtype for each in args)   # a `dtype=` of the wider one: nothing is to be rounded
 
     def widen(value: Any) -> Any:
         if isinstance(value, Tensor):
@@ -324,7 +330,7 @@ def _emulated(record: OpDef, args: tuple[Any, ...], kind: Kind) -> Any:
         return wide.dtype if value is kind.dtype else value
 
     def narrow(value: Tensor) -> Tensor:
-        return cast(value, kind) if value._kind is wide else value
+        return cast(value, kind) if value._kind is wide and not asked else value
 
     result = execute(record, tuple([widen(each) for each in args]))
     return tuple([narrow(each) for each in result]) if isinstance(result, tuple) else narrow(result)
@@ -379,6 +385,9 @@ def different_devices(record: OpDef, args: Sequence[Any]) -> DeviceError:
 
 def explained(record: OpDef, args: Sequence[Any], error: Exception) -> Exception:
     """The error to raise when a kernel refused its arguments: the record's own check, else shapes and dtypes."""
+    if isinstance(error, MemoryError):
+        return OutOfMemoryError(message(record.name, "the device has not enough memory", given=str(error),
+                                        next_step="free other tensors, or work on smaller ones"))
     if record.shape_rule is not None:
         record.shape_rule(*args)
     tensors = _flat(args)

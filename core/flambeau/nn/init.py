@@ -351,14 +351,15 @@ def _orthonormal_columns(matrix: Tensor) -> Tensor:
     Gram and Schmidt's process, each column projected twice: once leaves an error that grows with the condition
     number, twice leaves rounding.
     """
-    q = matrix.double() if matrix.is_floating_point() else matrix.clone()
+    host = matrix.cpu()  # in double precision, which not every device has
+    q = host.double() if host.is_floating_point() else host.clone()
     for column in range(q.size(1)):
         v = q[:, column]
         before = q[:, :column]
         for _ in range(2):
             v = v - before @ (before.t().conj() @ v)
         q[:, column] = v / (v * v.conj()).sum().sqrt()
-    return q.to(matrix.dtype)
+    return q.to(dtype=matrix.dtype).to(matrix.device)
 
 
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Generator | None = None) -> Tensor:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau.dispatch import composite, front
-from flambeau.dtypes import scalar_name
-from flambeau.errors import ArgumentError, ArgumentValueError, ShapeError, UnsupportedDtypeError, message
-from flambeau.ops import nonlinear, rules
+from flambeau.dtypes import BOOL, INTEGER, scalar_name
+from flambeau.errors import ArgumentError, ArgumentValueError, DtypeError, ShapeError, UnsupportedDtypeError, message
+from flambeau.ops import _samples, nonlinear, rules
 from flambeau.ops.nonlinear import sigmoid, tanh
 from flambeau.tensor import Tensor, attach
 
@@ -22,6 +22,16 @@ def _check_floating(op: str, input: Tensor) -> None:
         raise UnsupportedDtypeError(message(op, f"\"{op}\" not implemented for '{scalar_name(input._kind.dtype)}'",
                                             allowed="floating dtypes",
                                             next_step="convert the input, for example x.to(torch.float32)"))
+
+
+def _whole(op: str, number: float, input: Tensor) -> int:
+    """A number as an integer tensor holds it: cut off, and refused where it does not fit."""
+    target = input._kind.dtype
+    found, bits = int(number), 8 * target.itemsize - target.is_signed
+    if not -target.is_signed << bits <= found < 1 << bits:
+        raise ArgumentError(message(op, f"value cannot be converted to type {target} without overflow",
+                                    given=repr(number)))
+    return found
 
 
 # `x.relu()` is the record's call itself; the function has one more argument.
@@ -39,7 +49,7 @@ def relu(input: Tensor, inplace: bool = False) -> Tensor:
     return _relu_inplace(input) if inplace else nonlinear._relu(input)
 
 
-@composite(method=False, namespace="nn.functional")
+@composite(samples=_samples.on(((2, 3),), of="distinct"), method=False, namespace="nn.functional")
 def relu6(input: Tensor, inplace: bool = False) -> Tensor:
     """Each element limited to [0, 6].
 
@@ -125,7 +135,7 @@ def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = Fals
     return leaky_relu_(input, negative_slope) if inplace else nonlinear._leaky_relu(input, negative_slope)
 
 
-@composite(method=False, namespace="torch nn.functional")
+@composite(samples=_samples.on(((2, 3),), ((2, 3), 0.25, 0.75)), method=False, namespace="torch nn.functional")
 def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False,
           inplace: bool = False) -> Tensor:
     """`leaky_relu` with a random slope from [lower, upper) for each element in training, else with their mean.
@@ -147,7 +157,7 @@ def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: b
     return input.mul_(slopes) if inplace else input * slopes
 
 
-@composite(method=False, namespace="torch")
+@composite(samples=_samples.on(((2, 3),), ((2, 3), 0.25, 0.75)), method=False, namespace="torch")
 def rrelu_(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False) -> Tensor:
     """`rrelu` in place."""
     return rrelu(input, lower, upper, training, True)
@@ -166,8 +176,15 @@ def hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0, inplace
     if min_val > max_val:
         raise ArgumentValueError(message("hardtanh", "min_val cannot be greater than max_val",
                                          given=f"min_val={min_val}, max_val={max_val}"))
-    if not input._kind.dtype.is_floating_point and not input._kind.dtype.is_complex:
+    kind = input._kind.dtype
+    if kind.category == BOOL:
+        raise DtypeError(message("hardtanh", "Bool inputs not supported for hardtanh",
+                                 next_step="convert, for example x.float()"))
+    if kind.category == INTEGER:
         min_val, max_val = int(min_val), int(max_val)
+        if not kind.is_signed and (min_val < 0 or max_val < 0):
+            raise ArgumentError(message("hardtanh", "cannot do hardtanh on an unsigned type with negative limits",
+                                        given=f"min_val={min_val}, max_val={max_val}"))
     return (_hardtanh_inplace if inplace else nonlinear._hardtanh)(input, min_val, max_val)
 
 
@@ -179,6 +196,10 @@ def threshold(input: Tensor, threshold: float, value: float, inplace: bool = Fal
     >>> torch.threshold(torch.tensor([0.1, 2.]), 0.5, 20.)
     tensor([20.,  2.])
     """
+    if input._kind.dtype.category == BOOL:
+        _check_floating("threshold", input)
+    if input._kind.dtype.category == INTEGER:
+        threshold, value = _whole("threshold", threshold, input), _whole("threshold", value, input)
     return (_threshold_inplace if inplace else nonlinear._threshold)(input, threshold, value)
 
 
@@ -247,7 +268,7 @@ def softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
     return nonlinear._softshrink(input, lambd)
 
 
-@composite(method=False, namespace="nn.functional")
+@composite(samples=_samples.on(((2, 3),)), method=False, namespace="nn.functional")
 def softsign(input: Tensor) -> Tensor:
     """`x / (1 + |x|)`.
 
@@ -260,7 +281,7 @@ def softsign(input: Tensor) -> Tensor:
     return input / (input.abs() + 1)
 
 
-@composite(method=False, namespace="nn.functional")
+@composite(samples=_samples.on(((2, 3),)), method=False, namespace="nn.functional")
 def tanhshrink(input: Tensor) -> Tensor:
     """`x - tanh(x)`.
 
@@ -273,7 +294,12 @@ def tanhshrink(input: Tensor) -> Tensor:
     return input - tanh(input)
 
 
-@composite()
+def _samples_prelu(make: Any) -> _samples.Calls:
+    yield (make(2, 3), make.positive(3)), {}
+    yield (make(2, 3, 2), make.positive(1)), {}
+
+
+@composite(samples=_samples_prelu)
 def prelu(input: Tensor, weight: Tensor) -> Tensor:
     """The element, times a learned weight below 0; `weight` has one element, or one per channel (dimension 1).
 
@@ -298,7 +324,7 @@ def prelu(input: Tensor, weight: Tensor) -> Tensor:
     return nonlinear._prelu_kernel(input, weight)
 
 
-@composite(method=False, namespace="nn.functional")
+@composite(samples=_samples.on(((3, 4),), ((2, 3), 0), ((2, 4, 3), -2)), method=False, namespace="nn.functional")
 def glu(input: Tensor, dim: int = -1) -> Tensor:
     """The first half of a dimension times the logistic function of the second.
 

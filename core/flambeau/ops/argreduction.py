@@ -10,18 +10,13 @@ from typing import Any
 
 from flambeau import dispatch, dtypes, shapes
 from flambeau.errors import ArgumentTypeError, DimensionError, DtypeError, UnsupportedDtypeError
-from flambeau.ops import _faces
+from flambeau.ops import _faces, _samples
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
 
 _MaxResult = _faces.return_type("max", "values", "indices")
 _MinResult = _faces.return_type("min", "values", "indices")
 _AminmaxResult = _faces.return_type("aminmax", "min", "max")
-
-
-def _samples(make: Any) -> Any:
-    yield (make(3, 4),), {}
-    yield (make(2, 3, 4), 1), {}
 
 
 def _shared(g: Tensor, input: Tensor, result: Tensor, dim: Shape, keepdim: bool) -> Tensor:
@@ -56,13 +51,13 @@ def _extremum_shape(op: str, input: Tensor, dim: Shape, keepdim: bool) -> Shape:
 
 
 
-@dispatch.primitive(vjp={"input": _shared}, samples=_samples)
+@dispatch.primitive(vjp={"input": _shared}, samples=_samples.extremes)
 def _amax(input: Tensor, dim: Shape, keepdim: bool) -> Shape:
     """The largest element over dimensions; nan where there is one."""
     return _extremum_shape("amax", input, dim, keepdim)
 
 
-@dispatch.primitive(vjp={"input": _shared}, samples=_samples)
+@dispatch.primitive(vjp={"input": _shared}, samples=_samples.extremes)
 def _amin(input: Tensor, dim: Shape, keepdim: bool) -> Shape:
     """The smallest element over dimensions; nan where there is one."""
     return _extremum_shape("amin", input, dim, keepdim)
@@ -103,32 +98,29 @@ def amin(input: Tensor, dim: Any = (), keepdim: bool = False) -> Tensor:
 
 
 @dispatch.operator(vjp={"input": lambda g, input, result: _shared(g, input, result, tuple(range(input.dim())), False)},
-                   method=False, grad_name="MaxBackward1")
+                   method=False, grad_name="MaxBackward1", samples=_samples.on(((3, 4),), of="distinct"))
 def _max_all(input: Tensor) -> Tensor:
     """The largest of all elements."""
     return _amax(input, tuple(range(len(input._array.shape))), False)
 
 
 @dispatch.operator(vjp={"input": lambda g, input, result: _shared(g, input, result, tuple(range(input.dim())), False)},
-                   method=False, grad_name="MinBackward1")
+                   method=False, grad_name="MinBackward1", samples=_samples.on(((3, 4),), of="distinct"))
 def _min_all(input: Tensor) -> Tensor:
     """The smallest of all elements."""
     return _amin(input, tuple(range(len(input._array.shape))), False)
 
 
-def _samples_dim(make: Any) -> Any:
-    yield (make(3, 4), 1, False), {}
-    yield (make(2, 3, 4), 0, True), {}
-
-
-@dispatch.operator(outputs=("values", "indices"), method=False, grad_name="MaxBackward0", samples=_samples_dim, vjp={
+@dispatch.operator(outputs=("values", "indices"), method=False, grad_name="MaxBackward0",
+                   samples=_samples.canonical_dim, vjp={
     "input": lambda g, indices, input_shape, dim, keepdim: placed(g[0], indices, input_shape, dim, keepdim)})
 def _max_dim(input: Tensor, dim: int, keepdim: bool) -> tuple[Tensor, Tensor]:
     """The largest elements along a dimension and where they are."""
     return _with_place(_argmax, input, dim, keepdim)
 
 
-@dispatch.operator(outputs=("values", "indices"), method=False, grad_name="MinBackward0", samples=_samples_dim, vjp={
+@dispatch.operator(outputs=("values", "indices"), method=False, grad_name="MinBackward0",
+                   samples=_samples.canonical_dim, vjp={
     "input": lambda g, indices, input_shape, dim, keepdim: placed(g[0], indices, input_shape, dim, keepdim)})
 def _min_dim(input: Tensor, dim: int, keepdim: bool) -> tuple[Tensor, Tensor]:
     """The smallest elements along a dimension and where they are."""
@@ -160,7 +152,14 @@ def _extremum(op: str, full: Any, along: Any, binary: str, result_type: Any, inp
     return result_type(*along(input, dim, keepdim))
 
 
-@_faces.reducing()
+def _samples_max(make: Any) -> _samples.Calls:
+    yield (make.distinct(3, 4),), {}
+    yield (make.distinct(2, 3, 4), -1), {}
+    yield (make.distinct(2, 3, 4), 1, True), {}
+    yield (make(2, 1), make(3)), {}
+
+
+@_faces.reducing(samples=_samples_max)
 def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
     """The largest element; along `dim`, a named tuple of values and int64 indices; of two tensors, `maximum`.
 
@@ -175,7 +174,7 @@ def max(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = N
     return _extremum("max", _max_all, _max_dim, "maximum", _MaxResult, input, dim if other is None else other, keepdim)
 
 
-@_faces.reducing()
+@_faces.reducing(samples=_samples_max)
 def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any:
     """The smallest element; along `dim`, a named tuple of values and int64 indices; of two tensors, `minimum`.
 
@@ -189,7 +188,8 @@ def min(input: Tensor, dim: Any = None, keepdim: bool = False, *, other: Any = N
     return _extremum("min", _min_all, _min_dim, "minimum", _MinResult, input, dim if other is None else other, keepdim)
 
 
-@_faces.reducing()
+@_faces.reducing(samples=_samples.on(((3, 4),), ((2, 3, 4), {"dim": -2}), ((2, 3, 4), {"dim": 0, "keepdim": True}),
+                                     of="distinct"))
 def aminmax(input: Tensor, *, dim: Any = None, keepdim: bool = False) -> Any:
     """The smallest and the largest element in one named tuple, of all or along one dimension.
 
@@ -219,13 +219,13 @@ def _place_shape(op: str, input: Tensor, dim: int | None, keepdim: bool) -> Shap
     return shapes.reduced_shape(input.shape, dims, keepdim)
 
 
-@dispatch.primitive(vjp="none", samples=_samples)
+@dispatch.primitive(vjp="none", samples=_samples.places)
 def _argmax(input: Tensor, dim: int | None, keepdim: bool) -> Shape:
     """The index of the largest element, of all (flattened) or along a dimension; nan is the largest."""
     return _place_shape("argmax", input, dim, keepdim)
 
 
-@dispatch.primitive(vjp="none", samples=_samples)
+@dispatch.primitive(vjp="none", samples=_samples.places)
 def _argmin(input: Tensor, dim: int | None, keepdim: bool) -> Shape:
     """The index of the smallest element, of all (flattened) or along a dimension; nan is the smallest."""
     return _place_shape("argmin", input, dim, keepdim)

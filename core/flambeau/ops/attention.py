@@ -8,10 +8,22 @@ from typing import Any
 from flambeau import dtypes
 from flambeau.dispatch import composite
 from flambeau.errors import ArgumentError
+from flambeau.ops._samples import Calls
 from flambeau.tensor import Tensor
 
 
-@composite(namespace="nn.functional", method=False)
+def _samples(make: Any) -> Calls:
+    def operands(queries: int = 3, keys: int = 4) -> tuple[Any, ...]:
+        return make(2, queries, 4), make(2, keys, 4), make(2, keys, 3)
+    allowed = [[True, False, True, True], [False, True, True, False], [True, True, True, False]]
+    yield operands(), {}
+    yield (*operands(), make.fixed(allowed, dtype=dtypes.bool_)), {"scale": 0.25}
+    yield (*operands(), make(2, 3, 4)), {}
+    yield operands(), {"is_causal": True}
+    yield (make(1, 4, 3, 2), make(1, 2, 5, 2), make(1, 2, 5, 2)), {"enable_gqa": True}
+
+
+@composite(namespace="nn.functional", method=False, samples=_samples)
 def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None,
                                  dropout_p: float = 0.0, is_causal: bool = False, scale: float | None = None,
                                  enable_gqa: bool = False) -> Tensor:
@@ -35,7 +47,7 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
     if enable_gqa:
         key = key.repeat_interleave(query.size(-3) // key.size(-3), -3)
         value = value.repeat_interleave(query.size(-3) // value.size(-3), -3)
-    factor = 1 / math.sqrt(query.size(-1)) if scale is None else scale
+    factor = 1 / math.sqrt(max(query.size(-1), 1)) if scale is None else scale
     scores: Any = (query * factor) @ key.transpose(-2, -1)
     if is_causal:
         attn_mask = query.new_ones((query.size(-2), key.size(-2)), dtype=dtypes.bool_).tril()

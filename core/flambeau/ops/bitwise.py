@@ -61,7 +61,7 @@ def bitwise_not(input: Tensor) -> Tensor:
     """
 
 
-@binary(vjp="none", excluded=_SHIFTED, expr=ir.left_shift)
+@binary(vjp="none", excluded=_SHIFTED, domain=((-4, 4), (0, 4)), expr=ir.left_shift)
 def bitwise_left_shift(input: Tensor, other: Any) -> Tensor:
     """The bits moved to the left.
 
@@ -73,7 +73,7 @@ def bitwise_left_shift(input: Tensor, other: Any) -> Tensor:
     """
 
 
-@binary(vjp="none", excluded=_SHIFTED, expr=ir.right_shift)
+@binary(vjp="none", excluded=_SHIFTED, domain=((-4, 4), (0, 4)), expr=ir.right_shift)
 def bitwise_right_shift(input: Tensor, other: Any) -> Tensor:
     """The bits moved to the right, keeping the sign.
 

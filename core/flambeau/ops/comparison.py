@@ -9,7 +9,7 @@ from flambeau.dispatch.run import wrong_type
 from flambeau.dtypes import COMPLEX, FLOAT, get_default_dtype
 from flambeau.errors import ArgumentError, DtypeError, message
 from flambeau.ir import expr as ir
-from flambeau.ops import rules
+from flambeau.ops import _samples, rules
 from flambeau.tensor import Tensor
 
 
@@ -234,7 +234,7 @@ def signbit(input: Tensor) -> Tensor:
     """
 
 
-@composite()
+@composite(samples=_samples.on(((2, 3),)))
 def isreal(input: Tensor) -> Tensor:
     """Whether elements have no imaginary part.
 
@@ -249,7 +249,15 @@ def isreal(input: Tensor) -> Tensor:
     return input == input  if input._kind.dtype.category < FLOAT else isnan(input) | (input == input)
 
 
-@composite()
+def _samples_isclose(make: Any) -> _samples.Calls:
+    yield (make.fixed([1, 2, 3]), make.fixed([1, 4, 3])), {}
+    yield (make.fixed([1, 2, 8]), make.fixed([[1, 3, 3]])), {"rtol": 0.25, "atol": 0.5}
+    if make.dtype.is_floating_point:
+        special = [float("nan"), float("inf"), 1.0]
+        yield (make.fixed(special), make.fixed(special)), {"equal_nan": True}
+
+
+@composite(samples=_samples_isclose)
 def isclose(input: Tensor, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False) -> Tensor:
     """Whether `|input - other| <= atol + rtol * |other|`, element by element. Both have one dtype.
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from flambeau import dtypes
 from flambeau.dispatch import binary, composite, front, unary
 from flambeau.dtypes import FLOAT, dtype
 from flambeau.errors import DtypeError, message
-from flambeau.ops import rules
+from flambeau.ops import _samples, rules
+from flambeau.ops.selection import where
 from flambeau.ops.transcendental import atan2
 from flambeau.tensor import Tensor, attach
 
@@ -26,7 +28,7 @@ def conj_physical(input: Tensor) -> Tensor:
     return complex(input.real, -input.imag) if input._kind.dtype.is_complex else input.clone()
 
 
-@composite()
+@composite(samples=_samples.on(((2, 3),)))
 def conj(input: Tensor) -> Tensor:
     """The complex conjugate; a real tensor itself.
 
@@ -39,7 +41,7 @@ def conj(input: Tensor) -> Tensor:
     return conj_physical(input) if input._kind.dtype.is_complex else input
 
 
-@composite()
+@composite(samples=_samples.on(((2, 3),)))
 def resolve_conj(input: Tensor) -> Tensor:
     """The tensor itself: conjugation is never deferred here.
 
@@ -52,7 +54,7 @@ def resolve_conj(input: Tensor) -> Tensor:
     return input
 
 
-@composite()
+@composite(samples=_samples.on(((2, 3),)))
 def resolve_neg(input: Tensor) -> Tensor:
     """The tensor itself: negation is never deferred here.
 
@@ -102,10 +104,10 @@ def angle(input: Tensor) -> Tensor:
     """
     if input._kind.dtype.is_complex:
         return atan2(input.imag, input.real)
-    return atan2((input * 0).abs(), input)
+    return where(input.isnan(), input, (input < 0).to(input._kind.dtype) * math.pi)
 
 
-@binary(promote=rules.to_complex, excluded=rules.FLOATS_ONLY, method=False, inplace=False,
+@binary(samples=_samples.parts, promote=rules.to_complex, excluded=rules.FLOATS_ONLY, method=False, inplace=False,
         vjp={"input": lambda g: g.real, "other": lambda g: g.imag})
 def _complex(input: Tensor, other: Tensor) -> Tensor:
     """A complex tensor from its parts."""
@@ -113,7 +115,8 @@ def _complex(input: Tensor, other: Tensor) -> Tensor:
 
 def _check_parts(op: str, first: Any, second: Any) -> None:
     for each in (first, second):
-        if not isinstance(each, Tensor) or not each._kind.dtype.is_floating_point:
+        if not isinstance(each, Tensor) or not each._kind.dtype.is_floating_point or (
+                each._kind.dtype is dtypes.bfloat16):
             given = ", ".join(str(part._kind.dtype) if isinstance(part, Tensor) else type(part).__name__
                               for part in (first, second))
             raise DtypeError(message(op, "Expected both inputs to be Half, Float or Double tensors", given=given))
@@ -136,7 +139,7 @@ def complex(real: Tensor, imag: Tensor) -> Tensor:
     return _complex(real, imag)
 
 
-@composite(out=True, method=False)
+@composite(samples=_samples.parts, out=True, method=False)
 def polar(abs: Tensor, angle: Tensor) -> Tensor:
     """A complex tensor from absolute values and angles in radians, which have one dtype.
 

@@ -10,7 +10,7 @@ from flambeau import discovery, dtypes
 from flambeau.device import get_default_device
 from flambeau.dispatch import composite
 from flambeau.errors import ArgumentError, ArgumentTypeError, ArgumentValueError, DtypeError, FlambeauError, message
-from flambeau.ops import movement
+from flambeau.ops import _samples, movement
 from flambeau.ops.factory import as_device, finish
 from flambeau.tensor import Tensor, attach, make, new
 
@@ -18,7 +18,13 @@ _SUPPORTED = "float64, float32, float16, complex64, complex128, int64, int32, in
     "uint8, and bool"
 
 
-@composite(method=False)
+def _samples_data(make: Any) -> _samples.Calls:
+    yield ([[1, 0, 3], [2, 5, 4]],), {"dtype": make.dtype, "device": make.device}
+    yield ([1, 2],), {"device": make.device}
+    yield (1.5,), {"device": make.device}
+
+
+@composite(samples=_samples_data, method=False)
 def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False,
            pin_memory: bool = False) -> Tensor:
     """A tensor with a copy of `data`: a number, nested sequences of numbers, a NumPy array or scalar.
@@ -60,7 +66,8 @@ def from_data(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     where = get_default_device() if device is None else as_device(device)
     kind = discovery.kind_of(host.dtype_of(array), where)
     if not kind.backend.capabilities.host:
-        array = kind.backend.from_host(host.to_host(array), kind.index)
+        there: Tensor = movement._transfer(make(array, discovery.kind_of(kind.dtype, "cpu")), kind)
+        return there
     result: Tensor = new(Tensor)
     result._array = array
     result._kind = kind
@@ -240,7 +247,7 @@ def from_numpy(ndarray: Any) -> Tensor:
     return make(array, discovery.kind_of(found, "cpu"))
 
 
-@composite(method=False)
+@composite(samples=_samples_data, method=False)
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """`data` as a tensor, without a copy where dtype and device fit: a tensor itself, a NumPy array's memory.
 
@@ -263,7 +270,7 @@ def _shared(data: Any, dtype: Any, device: Any) -> Tensor:
     return from_data(data, dtype, device)
 
 
-@composite(method=False)
+@composite(samples=_samples_data, method=False)
 def asarray(obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None,
             requires_grad: bool = False) -> Tensor:
     """Anything array-like as a tensor: tensors, NumPy arrays, DLPack objects, buffers, numbers and sequences.

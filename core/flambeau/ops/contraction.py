@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau import dispatch, shapes
-from flambeau.errors import ArgumentError, ShapeError
+from flambeau.errors import ArgumentError, DtypeError, ShapeError
 from flambeau.ops import _faces
+from flambeau.ops._samples import Calls, listed, together
 from flambeau.ops.linalg import _conj, mm
 from flambeau.shapes import Shape, describe
 from flambeau.tensor import Tensor
 
 
-@dispatch.composite(out=True)
+@dispatch.composite(out=True, samples=together(((2, 3), (4, 3)), ((3,), (2, 2, 3)), ((), (2, 3))))
 def inner(input: Tensor, other: Tensor) -> Tensor:
     """Sums of products over the last dimension of both.
 
@@ -30,7 +31,14 @@ def inner(input: Tensor, other: Tensor) -> Tensor:
     return tensordot(input, other, dims=([-1], [-1]))
 
 
-@dispatch.composite(out=True, method=False)
+def _samples_tensordot(make: Any) -> Calls:
+    yield (make(2, 3, 4), make(3, 4, 2)), {}
+    yield (make(2, 3, 4), make(4, 2)), {"dims": 1}
+    yield (make(2, 3, 4), make(4, 2, 3)), {"dims": ([1, -1], [2, 0])}
+    yield (make(2), make(3)), {"dims": 0}
+
+
+@dispatch.composite(out=True, method=False, samples=_samples_tensordot)
 def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
     """Sums of products over pairs of dimensions: the last `dims` of `a` with the first of `b`, or two lists.
 
@@ -75,7 +83,7 @@ def _contracted(a: Tensor, b: Tensor, dims: Any) -> tuple[Shape, Shape]:
     return shapes.wrap_dims(ours, a.dim()), shapes.wrap_dims(theirs, b.dim())
 
 
-@dispatch.composite(out=True)
+@dispatch.composite(out=True, samples=together(((2, 3), (3, 2)), ((2,), (2, 3))))
 def kron(input: Tensor, other: Tensor) -> Tensor:
     """Kronecker product: every element of `input` times the whole of `other`, block by block.
 
@@ -106,7 +114,8 @@ def _multiplication_order(sizes: list[int]) -> list[list[int]]:
     return split
 
 
-@dispatch.composite(out=True, method=False, namespace="linalg", name="linalg_multi_dot")
+@dispatch.composite(out=True, method=False, namespace="linalg", name="linalg_multi_dot",
+                    samples=listed((((2, 3), (3, 4), (4, 2)),), (((3,), (3, 4), (4, 2), (2,)),)))
 def multi_dot(tensors: list[Tensor]) -> Tensor:
     """The product of several matrices, in the order that takes the fewest operations; the ends may be vectors.
 
@@ -141,7 +150,7 @@ def multi_dot(tensors: list[Tensor]) -> Tensor:
     return result.squeeze(-1) if column else result
 
 
-@dispatch.composite(method=False)
+@dispatch.composite(method=False, samples=together(((2, 3), (3, 4), (4, 2))))
 def chain_matmul(*matrices: Tensor) -> Tensor:
     """`linalg.multi_dot` of matrices given one by one.
 
@@ -154,7 +163,13 @@ def chain_matmul(*matrices: Tensor) -> Tensor:
     return matrices[0] if len(matrices) == 1 else multi_dot(list(matrices))
 
 
-@dispatch.operator(method=False, namespace="linalg", vjp={
+def _samples_cross(make: Any) -> Calls:
+    yield (make(2, 3, 3), make(2, 3, 3)), {"dim": 1}
+    yield (make(3, 2, 1), make(3, 1, 4)), {"dim": 0}
+    yield (make(2, 3), make(2, 3)), {}
+
+
+@dispatch.operator(method=False, namespace="linalg", samples=_samples_cross, vjp={
     "input": lambda g, other, dim: linalg_cross(_conj(other), g, dim=dim),
     "other": lambda g, input, dim: linalg_cross(g, _conj(input), dim=dim)})
 def linalg_cross(input: Tensor, other: Tensor, dim: int = -1) -> Tensor:
@@ -178,7 +193,7 @@ def linalg_cross(input: Tensor, other: Tensor, dim: int = -1) -> Tensor:
     return a.roll(-1, dim) * b.roll(-2, dim) - a.roll(-2, dim) * b.roll(-1, dim)
 
 
-@dispatch.composite(out=True)
+@dispatch.composite(out=True, samples=_samples_cross)
 def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     """Cross product of 3-vectors along `dim`, by default the first dimension of size 3.
 
@@ -196,7 +211,13 @@ def cross(input: Tensor, other: Tensor, dim: int | None = None) -> Tensor:
     return linalg_cross(input, other, dim=dim)
 
 
-@dispatch.composite(method=False)
+def _samples_cdist(make: Any) -> Calls:
+    yield (make(2, 3, 4), make(2, 5, 4)), {}
+    for p in (0, 1, 3, float("inf")):
+        yield (make(3, 2), make(2, 4, 2)), {"p": p}
+
+
+@dispatch.composite(method=False, samples=_samples_cdist)
 def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_for_euclid_dist_if_necessary") -> Tensor:
     """The p-norm distances between all rows of `x1` (..., n, m) and all rows of `x2` (..., k, m): (..., n, k).
 
@@ -211,9 +232,17 @@ def cdist(x1: Tensor, x2: Tensor, p: float = 2.0, compute_mode: str = "use_mm_fo
     if x1._array.shape[-1] != x2._array.shape[-1]:
         raise ShapeError(f"X1 and X2 must have the same number of columns; given: {x1._array.shape[-1]} and "
                          f"{x2._array.shape[-1]}")
+    for name, each in (("X1", x1), ("X2", x2)):
+        if not each._kind.dtype.is_floating_point:
+            raise DtypeError(f"cdist only supports floating-point dtypes, {name} got: "
+                             f"{_faces.scalar_name(each._kind.dtype)}; convert it, for example to torch.float32")
     if p < 0:
         raise ArgumentError(f"cdist only supports non-negative p values; given: {p}")
     difference = x1.unsqueeze(-2) - x2.unsqueeze(-3)
+    if p == 0 or not x1._array.shape[-1]:
+        return difference.abs().ceil().clamp(max=1).sum(-1)    # a nan stays one; without features all is 0
+    if p == float("inf"):
+        difference = difference.masked_fill(difference != difference, 0)    # which no maximum takes
     from flambeau.ops.norms import vector_norm
     return vector_norm(difference, p, -1)
 

@@ -14,10 +14,68 @@ from typing import Any
 
 from flambeau import shapes
 from flambeau.dispatch import composite, operator
-from flambeau.errors import ArgumentError, ShapeError, message
+from flambeau.dtypes import BOOL
+from flambeau.errors import ArgumentError, ShapeError, UnsupportedDtypeError, message
 from flambeau.ops import rules
+from flambeau.ops._samples import Calls, Samples
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
+
+# A convolution in two dimensions: (stride, padding, dilation, groups), no two numbers alike where they could be
+# mistaken for each other. It takes (2, 2, 3, 6) with weights (4, 1, 2, 3) to (2, 4, 2, 2).
+_STRIDED = (2, 3), (2, 1), (3, 2), 2
+
+
+def _samples_convolution(make: Any) -> Calls:
+    yield (make(2, 2, 3, 6), make(4, 1, 2, 3), make(4), *_STRIDED), {}
+    yield (make(2, 3, 5), make(2, 3, 2), None, (1,), (0,), (1,), 1), {}
+
+
+def _samples_weight_grad(make: Any) -> Calls:
+    yield (make(2, 2, 3, 6), make(2, 4, 2, 2), (2, 3), *_STRIDED), {}
+    yield (make(2, 3, 5), make(2, 2, 4), (2,), (1,), (0,), (1,), 1), {}
+
+
+def _samples_input_grad(make: Any) -> Calls:
+    yield (make(2, 4, 2, 2), make(4, 1, 2, 3), (3, 6), *_STRIDED), {}
+    yield (make(2, 2, 4), make(2, 3, 2), (5,), (1,), (0,), (1,), 1), {}
+
+
+def _samples_transposed(make: Any) -> Calls:
+    yield (make(2, 4, 2, 2), make(4, 1, 2, 3), make(2), (3, 6), *_STRIDED), {}
+    yield (make(1, 2, 4), make(2, 3, 2), None, (9,), (2,), (0,), (1,), 1), {}    # with an output padding of 1
+
+
+_PAD_OF_SAMPLES = {1: (1,), 2: (2, 1), 3: (1, 0, 2)}
+
+
+def _samples(ndim: int) -> Samples:
+    """Of a public convolution: everything unlike everything else, no batch, padding by word, and the defaults."""
+    size, kernel = ((10,), (3, 6), (2, 4, 3))[ndim - 1], ((4,), (2, 3), (2, 2, 2))[ndim - 1]
+    stride, dilation = ((3,), (2, 3), (1, 2, 3))[ndim - 1], ((2,), (3, 2), (2, 1, 3))[ndim - 1]
+
+    def samples(make: Any) -> Calls:
+        yield (make(2, 2, *size), make(4, 1, *kernel), make(4)), {
+            "stride": stride, "padding": _PAD_OF_SAMPLES[ndim], "dilation": dilation, "groups": 2}
+        yield (make(2, *size), make(3, 2, *kernel)), {"padding": "same", "dilation": (1, 2, 1)[:ndim]}
+        yield (make(1, 3, *size), make(2, 3, *kernel), make(2)), {"padding": "valid"}
+        yield (make(2, 1, *size), make(2, 1, *kernel), None, 2, 1), {}
+    return samples
+
+
+def _samples_of_transpose(ndim: int) -> Samples:
+    """Of a public transposed convolution: as `_samples`, with sizes left over."""
+    size, kernel = ((3,), (3, 2), (2, 1, 2))[ndim - 1], ((2,), (2, 3), (2, 3, 2))[ndim - 1]
+    stride, dilation = ((3,), (2, 3), (1, 2, 3))[ndim - 1], ((2,), (3, 2), (2, 1, 1))[ndim - 1]
+    left_over = ((2,), (2, 1), (1, 0, 2))[ndim - 1]
+
+    def samples(make: Any) -> Calls:
+        yield (make(2, 4, *size), make(4, 1, *kernel), make(2)), {
+            "stride": stride, "padding": _PAD_OF_SAMPLES[ndim], "output_padding": left_over, "groups": 2,
+            "dilation": dilation}
+        yield (make(2, *size), make(2, 3, *kernel), make(3)), {"stride": 2, "output_padding": 1}
+        yield (make(2, 1, *size), make(1, 2, *kernel)), {}
+    return samples
 
 
 def _out_shape(spatial: Sequence[int], kernel: Sequence[int], stride: Shape, padding: Shape, dilation: Shape) -> Shape:
@@ -42,10 +100,15 @@ def _columns(x: Tensor, kernel: Shape, stride: Shape, padding: Shape, dilation: 
     strides = (*steps[:2], *(each * step for each, step in zip(steps[2:], dilation, strict=True)),
                *(each * jump for each, jump in zip(steps[2:], stride, strict=True)))
     view = x.as_strided((*x.shape[:2], *kernel, *out), strides, x.storage_offset())
-    return view.reshape(x.shape[0], groups, -1, math.prod(out))
+    return view.reshape(x.shape[0], groups, x.shape[1] // groups * math.prod(kernel), math.prod(out))
 
 
-@operator(namespace="internal", grad_name="ConvolutionBackward0", vjp={
+def _by_group(weight: Tensor, groups: int) -> Tensor:
+    """Weights as a matrix for each group: (groups, O / groups, C / groups * window)."""
+    return weight.reshape(groups, weight.shape[0] // groups, math.prod(weight.shape[1:]))
+
+
+@operator(namespace="internal", grad_name="ConvolutionBackward0", samples=_samples_transposed, vjp={
     "input": lambda g, weight, input_shape, stride, padding, dilation, groups: _first(convolution(
         g, rules.conj(weight), None, stride, padding, dilation, groups), input_shape),
     "weight": lambda g, input, weight_shape, stride, padding, dilation, groups: convolution_weight_grad(
@@ -66,6 +129,8 @@ def _first(x: Tensor, shape: Shape) -> Tensor:
 def _convolution_check(input: Tensor, weight: Tensor, bias: Any, stride: Shape, padding: Shape, dilation: Shape,
                        groups: int) -> Shape:
     """Explain sizes that do not fit; else the shape of the result."""
+    if bias is not None and bias._kind is not input._kind:
+        raise ArgumentError(f"convolution: Input type ({input.dtype}) and bias type ({bias.dtype}) should be the same")
     if input.ndim != weight.ndim:
         raise ShapeError(message("convolution", f"Expected {weight.ndim - 1}D (unbatched) or {weight.ndim}D (batched) "
                                  "input", given=f"input of size {list(input.shape)}"))
@@ -88,7 +153,7 @@ def _times(sizes: Sequence[int]) -> str:
     return f"({' x '.join(map(str, sizes))})"
 
 
-@operator(namespace="internal", vjp={
+@operator(namespace="internal", samples=_samples_convolution, vjp={
     "input": lambda g, weight, input_shape, stride, padding, dilation, groups: convolution_input_grad(
         g, rules.conj(weight), input_shape[2:], stride, padding, dilation, groups),
     "weight": lambda g, input, weight_shape, stride, padding, dilation, groups: convolution_weight_grad(
@@ -99,11 +164,11 @@ def convolution(input: Tensor, weight: Tensor, bias: Tensor | None, stride: Shap
     """Cross-correlation of `input` (`(N, C, *sizes)`) with `weight` (`(O, C / groups, *kernel)`), plus `bias` (O)."""
     shape = _convolution_check(input, weight, bias, stride, padding, dilation, groups)
     columns = _columns(input, weight.shape[2:], stride, padding, dilation, groups, shape[2:])
-    result = (weight.reshape(groups, weight.shape[0] // groups, -1) @ columns).reshape(shape)
+    result = (_by_group(weight, groups) @ columns).reshape(shape)
     return result if bias is None else result + bias.reshape(-1, *(1 for _ in shape[2:]))
 
 
-@operator(namespace="internal", grad_name="ConvolutionBackwardBackward0", vjp={
+@operator(namespace="internal", grad_name="ConvolutionBackwardBackward0", samples=_samples_weight_grad, vjp={
     "input": lambda g, grad_output, input_shape, stride, padding, dilation, groups: convolution_input_grad(
         rules.conj(grad_output), g, input_shape[2:], stride, padding, dilation, groups),
     "grad_output": lambda g, input, grad_output_shape, stride, padding, dilation, groups: _first(convolution(
@@ -113,12 +178,12 @@ def convolution_weight_grad(input: Tensor, grad_output: Tensor, kernel: Shape, s
     """The gradient of a convolution with respect to its weights."""
     columns = _columns(input, tuple(kernel), stride, padding, dilation, groups, tuple(grad_output.shape[2:]))
     samples, outs = grad_output.shape[:2]
-    gradient = grad_output.reshape(samples, groups, outs // groups, -1)
+    gradient = grad_output.reshape(samples, groups, outs // groups, math.prod(grad_output.shape[2:]))
     total = (gradient @ columns.transpose(-1, -2)).sum(0)
     return total.reshape(outs, input.shape[1] // groups, *kernel)
 
 
-@operator(namespace="internal", grad_name="ConvolutionBackward0", vjp={
+@operator(namespace="internal", grad_name="ConvolutionBackward0", samples=_samples_input_grad, vjp={
     "grad_output": lambda g, weight, grad_output_shape, stride, padding, dilation, groups: _first(convolution(
         g, rules.conj(weight), None, stride, padding, dilation, groups), grad_output_shape),
     "weight": lambda g, grad_output, weight_shape, stride, padding, dilation, groups: convolution_weight_grad(
@@ -129,8 +194,9 @@ def convolution_input_grad(grad_output: Tensor, weight: Tensor, spatial: Shape, 
     samples, outs = grad_output.shape[:2]
     kernel, out = weight.shape[2:], grad_output.shape[2:]
     channels = weight.shape[1] * groups
-    w = weight.reshape(groups, outs // groups, -1).transpose(-1, -2)
-    columns = (w @ grad_output.reshape(samples, groups, outs // groups, -1)).reshape(samples, channels, *kernel, *out)
+    w = _by_group(weight, groups).transpose(-1, -2)
+    g = grad_output.reshape(samples, groups, outs // groups, math.prod(out))
+    columns = (w @ g).reshape(samples, channels, *kernel, *out)
     needed = [max(size + 2 * border, jump * (count - 1) + step * (width - 1) + 1)
               for size, border, jump, count, step, width
               in zip(spatial, padding, stride, out, dilation, kernel, strict=True)]
@@ -183,6 +249,14 @@ def _check_arguments(op: str, ndim: int, input: Tensor, weight: Tensor, stride: 
                          f"size: {list(input.shape)}; unsqueeze() adds the dimension of the channels or the batch")
     if weight.ndim != ndim + 2:
         raise ShapeError(message(op, f"Expected a {ndim + 2}D weight", given=shapes.describe(weight.shape)))
+    if input._kind.dtype.category == BOOL:
+        raise UnsupportedDtypeError(f"{op}: \"{op}\" not implemented for 'Bool'; convert the operands")
+    if not weight.shape[0]:
+        raise ShapeError(f"Given groups={groups}, expected weight to be at least 1 at dimension 0, but got weight of "
+                         f"size {list(weight.shape)} instead")
+    if 0 in input.shape[2:]:
+        raise ShapeError(f"{op}: Only zero batch or zero channel inputs are supported, but got input shape: "
+                         f"{list(input.shape)}")
     if min(stride) <= 0:
         raise ArgumentError(f"{op}: non-positive stride is not supported; given: {stride}")
     if min(dilation) <= 0:
@@ -194,7 +268,7 @@ def _check_arguments(op: str, ndim: int, input: Tensor, weight: Tensor, stride: 
                             f"{weight.device}) should be the same")
 
 
-@composite(namespace="nn.functional", method=False)
+@composite(namespace="nn.functional", method=False, samples=_samples(1))
 def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
            dilation: Any = 1, groups: int = 1) -> Tensor:
     """Convolution over one dimension: input (N, C, L) or (C, L), weight (O, C / groups, K).
@@ -208,7 +282,7 @@ def conv1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: An
     return _convolve("conv1d", 1, input, weight, bias, stride, padding, dilation, groups)
 
 
-@composite(namespace="nn.functional", method=False)
+@composite(namespace="nn.functional", method=False, samples=_samples(2))
 def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
            dilation: Any = 1, groups: int = 1) -> Tensor:
     """Convolution over two dimensions: input (N, C, H, W) or (C, H, W), weight (O, C / groups, KH, KW).
@@ -222,7 +296,7 @@ def conv2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: An
     return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
 
 
-@composite(namespace="nn.functional", method=False)
+@composite(namespace="nn.functional", method=False, samples=_samples(3))
 def conv3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
            dilation: Any = 1, groups: int = 1) -> Tensor:
     """Convolution over three dimensions: input (N, C, D, H, W) or (C, D, H, W), weight (O, C / groups, KD, KH, KW).
@@ -258,7 +332,7 @@ def _convolve_transposed(op: str, ndim: int, input: Tensor, weight: Tensor, bias
     return result.squeeze(0) if single else result
 
 
-@composite(namespace="nn.functional", method=False)
+@composite(namespace="nn.functional", method=False, samples=_samples_of_transpose(1))
 def conv_transpose1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
                      output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Tensor:
     """The transpose of `conv1d`: input (N, C, L) or (C, L), weight (C, O / groups, K).
@@ -273,7 +347,7 @@ def conv_transpose1d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
                                 dilation)
 
 
-@composite(namespace="nn.functional", method=False)
+@composite(namespace="nn.functional", method=False, samples=_samples_of_transpose(2))
 def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
                      output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Tensor:
     """The transpose of `conv2d`: input (N, C, H, W) or (C, H, W), weight (C, O / groups, KH, KW).
@@ -288,7 +362,7 @@ def conv_transpose2d(input: Tensor, weight: Tensor, bias: Tensor | None = None, 
                                 dilation)
 
 
-@composite(namespace="nn.functional", method=False)
+@composite(namespace="nn.functional", method=False, samples=_samples_of_transpose(3))
 def conv_transpose3d(input: Tensor, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0,
                      output_padding: Any = 0, groups: int = 1, dilation: Any = 1) -> Tensor:
     """The transpose of `conv3d`: input (N, C, D, H, W) or (C, D, H, W), weight (C, O / groups, KD, KH, KW).

@@ -9,9 +9,11 @@ from typing import Any
 from flambeau import dtypes, shapes
 from flambeau.discovery import Kind
 from flambeau.dispatch import composite, front
+from flambeau.dispatch.run import explained
 from flambeau.dtypes import FLOAT, INTEGER
 from flambeau.errors import ArgumentError, ArgumentTypeError, ArgumentValueError, message
 from flambeau.finfo import finfo
+from flambeau.ops import _samples
 from flambeau.ops.construct import as_tensor, asarray, attach_new, from_dlpack, from_numpy, frombuffer, tensor
 from flambeau.ops.factory import ACTIVE, as_size, empty_array, factory, factory_kind, finish, wanted_strides
 from flambeau.shapes import Shape
@@ -19,17 +21,48 @@ from flambeau.tensor import Tensor, make, new
 
 
 # ---------------------------------------------------------------------------------------------- records
-@factory()
+def _samples_full(make: Any) -> _samples.Calls:
+    yield ((2, 3), 3), {"dtype": make.dtype, "device": make.device}
+    yield ((2, 3), 1.5), {"device": make.device}
+    yield ((4,), True), {"device": make.device}
+    yield ((), 2), {"device": make.device}
+
+
+def _sized(make: Any) -> _samples.Calls:
+    yield (2, 3), {"dtype": make.dtype, "device": make.device}
+    yield ((0, 4),), {"device": make.device}
+    yield (), {"size": (3,), "dtype": make.dtype, "device": make.device}
+
+
+def _like(make: Any) -> _samples.Calls:
+    yield (make(2, 3),), {}
+    yield (make(2, 3),), {"dtype": dtypes.int64}
+
+
+@factory(samples=_samples_full)
 def _full(size: Shape, fill_value: Any, kind: Kind) -> Tensor:
     """A new tensor with one value in all places."""
 
 
-@factory()
+def _samples_arange(make: Any) -> _samples.Calls:
+    yield (5,), {"dtype": make.dtype, "device": make.device}
+    yield (1, 8, 3), {"dtype": make.dtype, "device": make.device}
+    yield (3, -2, -1), {"device": make.device}
+    yield (0.5, 2.0, 0.25), {"device": make.device}
+
+
+@factory(samples=_samples_arange)
 def _arange(start: Any, step: Any, count: int, kind: Kind) -> Tensor:
     """`start + step * i` for i below `count`."""
 
 
-@factory(decomposed=True)
+def _samples_linspace(make: Any) -> _samples.Calls:
+    yield (0, 8, 5), {"dtype": make.dtype, "device": make.device}
+    yield (3.0, -1.0, 6), {"device": make.device}
+    yield (2, 5, 1), {"device": make.device}
+
+
+@factory(samples=_samples_linspace, decomposed=True)
 def _linspace(start: Any, end: Any, steps: int, kind: Kind) -> Tensor:
     """`steps` values from `start` to `end`, both included."""
     wide = kind.to(dtypes.float32) if kind.dtype.category < FLOAT else kind
@@ -38,7 +71,13 @@ def _linspace(start: Any, end: Any, steps: int, kind: Kind) -> Tensor:
     return (index * step + start).to(kind.dtype)
 
 
-@factory(decomposed=True)
+def _samples_eye(make: Any) -> _samples.Calls:
+    yield (3,), {"dtype": make.dtype, "device": make.device}
+    yield (2, 4), {"dtype": make.dtype, "device": make.device}
+    yield (4, 2), {"device": make.device}
+
+
+@factory(samples=_samples_eye, decomposed=True)
 def _eye(n: int, m: int, kind: Kind) -> Tensor:
     """Ones on the diagonal of an (n, m) matrix of zeros."""
     integers = kind.to(dtypes.int64)
@@ -59,7 +98,10 @@ def _filled(value: int, op: str) -> Any:
             result = _full(wanted, value, kind)
         else:
             result = new(Tensor)
-            result._array = kernel(wanted, value, kind.dtype, kind.index)
+            try:
+                result._array = kernel(wanted, value, kind.dtype, kind.index)
+            except MemoryError as error:
+                raise explained(_full.op, (wanted, value), error) from None  # type: ignore[attr-defined]
             result._kind = kind
         if requires_grad or out is not None or layout is not None:
             return finish(result, out, requires_grad, layout, op)
@@ -76,7 +118,7 @@ zeros.__doc__ = """A tensor of this shape with 0 in all places.
 tensor([[0., 0., 0.],
         [0., 0., 0.]])
 """
-zeros = composite(method=False)(zeros)
+zeros = composite(method=False, samples=_sized)(zeros)
 
 ones = _filled(1, "ones")
 ones.__doc__ = """A tensor of this shape with 1 in all places.
@@ -85,7 +127,7 @@ ones.__doc__ = """A tensor of this shape with 1 in all places.
 >>> torch.ones(2, dtype=torch.int64)
 tensor([1, 1])
 """
-ones = composite(method=False)(ones)
+ones = composite(method=False, samples=_sized)(ones)
 
 
 @front(_full)
@@ -106,7 +148,7 @@ def full(size: Any, fill_value: Any, *, out: Tensor | None = None, names: Any = 
     return finish(result, out, requires_grad, layout, "full")
 
 
-@composite(method=False)
+@composite(samples=_sized, method=False)
 def empty(*shape: Any, size: Any = None, out: Tensor | None = None, names: Any = None, dtype: Any = None,
           layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
           memory_format: Any = None) -> Tensor:
@@ -125,7 +167,12 @@ def empty(*shape: Any, size: Any = None, out: Tensor | None = None, names: Any =
     return finish(result, out, requires_grad, layout, "empty")
 
 
-@composite(method=False)
+def _samples_strided(make: Any) -> _samples.Calls:
+    yield ((2, 3), (1, 2)), {"dtype": make.dtype, "device": make.device}
+    yield ((2, 3), (5, 1)), {"device": make.device}
+
+
+@composite(samples=_samples_strided, method=False)
 def empty_strided(size: Any, stride: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
                   requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A tensor of this shape and these strides (in elements) whose values are whatever is in memory.
@@ -145,7 +192,11 @@ def empty_strided(size: Any, stride: Any, *, dtype: Any = None, layout: Any = No
     return finish(make(kind.backend.as_strided(flat, shape, strides, 0), kind), None, requires_grad, layout)
 
 
-@composite(method=False)
+def _samples_permuted(make: Any) -> _samples.Calls:
+    yield ((2, 3, 4), (2, 0, 1)), {"dtype": make.dtype, "device": make.device}
+
+
+@composite(samples=_samples_permuted, method=False)
 def empty_permuted(size: Any, physical_layout: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
                    requires_grad: bool = False, pin_memory: bool = False) -> Tensor:
     """A tensor of this shape with any values, its dimensions in memory in the order given, the slowest first.
@@ -181,7 +232,7 @@ def kind_like(input: Tensor, dtype: Any, device: Any) -> Kind:
     return factory_kind(kind.dtype if dtype is None else dtype, kind.device if device is None else device)
 
 
-@composite(method=False)
+@composite(samples=_like, method=False)
 def empty_like(input: Tensor, *, dtype: Any = None, layout: Any = None, device: Any = None,
                requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False) -> Tensor:
     """A tensor of the shape, dtype, device and order of dimensions of `input`, with any values.
@@ -203,11 +254,10 @@ def _filled_like(value: Any, input: Tensor, dtype: Any, device: Any, memory_form
     if wanted_strides(shape, input._kind.backend.layout(input._array)[0], memory_format) is None:
         return _full(shape, value, kind)
     array = empty_array(kind, shape, input, memory_format)
-    kind.backend.copy(array, _full((), value, kind)._array)
-    return make(array, kind)
+    return make(array, kind).copy_(_full((), value, kind))
 
 
-@composite(method=False)
+@composite(samples=_like, method=False)
 def zeros_like(input: Tensor, *, dtype: Any = None, layout: Any = None, device: Any = None,
                requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False,
                out: Tensor | None = None) -> Tensor:
@@ -222,7 +272,7 @@ def zeros_like(input: Tensor, *, dtype: Any = None, layout: Any = None, device: 
     return finish(_filled_like(0, input, dtype, device, memory_format), out, requires_grad, layout, "zeros_like")
 
 
-@composite(method=False)
+@composite(samples=_like, method=False)
 def ones_like(input: Tensor, *, dtype: Any = None, layout: Any = None, device: Any = None,
               requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False,
               out: Tensor | None = None) -> Tensor:
@@ -237,7 +287,7 @@ def ones_like(input: Tensor, *, dtype: Any = None, layout: Any = None, device: A
     return finish(_filled_like(1, input, dtype, device, memory_format), out, requires_grad, layout, "ones_like")
 
 
-@composite(method=False)
+@composite(samples=_samples.on(((2, 3), 3), ((), 1)), method=False)
 def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, layout: Any = None, device: Any = None,
               requires_grad: bool = False, memory_format: Any = None, pin_memory: bool = False,
               out: Tensor | None = None) -> Tensor:
@@ -295,7 +345,12 @@ def _storable(value: Any, kind: Kind, op: str) -> Any:
     return bool(value) if dtype is dtypes.bool_ else value
 
 
-@composite(method=False)
+def _samples_scalar(make: Any) -> _samples.Calls:
+    yield (3,), {"dtype": make.dtype, "device": make.device}
+    yield (1.5,), {"device": make.device}
+
+
+@composite(samples=_samples_scalar, method=False)
 def scalar_tensor(s: Any, *, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
                   pin_memory: bool = False) -> Tensor:
     """A 0-d tensor of the default dtype.
@@ -359,7 +414,12 @@ def _count(start: Any, end: Any, step: Any) -> int:
     return math.ceil((end - start) / step)
 
 
-@composite(method=False)
+def _samples_range(make: Any) -> _samples.Calls:
+    yield (0, 4), {"dtype": make.dtype, "device": make.device}
+    yield (1, 2.5, 0.5), {"device": make.device}
+
+
+@composite(samples=_samples_range, method=False)
 def range(start: Any, end: Any = None, step: Any = 1, **options: Any) -> Tensor:
     """Like `arange`, but of the default dtype and with `end` included. `arange` is preferred.
 
@@ -413,7 +473,12 @@ def _check_steps(steps: Any, op: str) -> int:
     return int(steps.__index__())
 
 
-@composite(method=False)
+def _samples_logspace(make: Any) -> _samples.Calls:
+    yield (0, 2, 3), {"dtype": make.dtype, "device": make.device}
+    yield (-1.0, 3.0, 4, 2.0), {"device": make.device}
+
+
+@composite(samples=_samples_logspace, method=False)
 def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Tensor | None = None, dtype: Any = None,
              layout: Any = None, device: Any = None, requires_grad: bool = False,
              pin_memory: bool = False) -> Tensor:

@@ -19,7 +19,7 @@ from flambeau.dispatch.inplace import check_overwrite, write_inplace
 from flambeau.dispatch.run import bump
 from flambeau.errors import ArgumentError, FlambeauError, message
 from flambeau.graph import STATE
-from flambeau.ops import philox
+from flambeau.ops import _samples, philox
 from flambeau.ops.factory import empty_array, without_kernel
 from flambeau.random import Generator, default_of, handle
 from flambeau.registry import OpDef
@@ -30,12 +30,12 @@ ACTIVE = modes.ACTIVE
 STACK = modes.STACK
 
 
-def draw(*, decomposed: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
+def draw(*, decomposed: bool = False, samples: Any = None) -> Callable[[Callable[..., Any]], Callable[..., Tensor]]:
     """The record of a draw; with `decomposed`, the function's body makes the tensor where there is no kernel."""
     def decorate(function: Callable[..., Any]) -> Callable[..., Tensor]:
         record = OpDef(function.__name__.removeprefix("_"), "operator" if decomposed else "primitive", function,
                        decomposition=function if decomposed else None, vjp="none", method=False, no_fallback=True,
-                       dtype_rule="any")
+                       dtype_rule="any", samples=samples)
         return publish(record, _bind(record))
     return decorate
 
@@ -89,13 +89,24 @@ def _uniform(size: Shape, low: float, high: float, generator: Generator | None, 
     return philox.uniform(size, low, high, raw_of(generator, kind), kind)
 
 
-@draw(decomposed=True)
+def _samples_normal(make: Any) -> _samples.Calls:
+    yield (make(2, 3), make.positive(3)), {}
+    yield (make(2, 3), 2.0), {}
+    yield (1.0, 2.0, (2, 3)), {"dtype": make.dtype, "device": make.device}
+
+
+@draw(samples=_samples_normal, decomposed=True)
 def _normal(size: Shape, mean: float, std: float, generator: Generator | None, kind: Kind) -> Tensor:
     """Normal numbers."""
     return philox.normal(size, mean, std, raw_of(generator, kind), kind)
 
 
-@draw(decomposed=True)
+def _samples_randint(make: Any) -> _samples.Calls:
+    yield (5, (2, 3)), {"device": make.device}
+    yield (-3, 4, (2, 3)), {"device": make.device}
+
+
+@draw(samples=_samples_randint, decomposed=True)
 def _randint(size: Shape, low: int, high: int, generator: Generator | None, kind: Kind) -> Tensor:
     """Whole numbers from [low, high)."""
     return philox.randint(size, low, high, raw_of(generator, kind), kind)
@@ -155,13 +166,23 @@ def _dropout_mask(size: Shape, p: float, generator: Generator | None, kind: Kind
     return _coins(size, 1.0 - p, generator, kind) * (1.0 / (1.0 - p) if p < 1 else 0.0)
 
 
-@draw(decomposed=True)
+def _samples_randperm(make: Any) -> _samples.Calls:
+    yield (7,), {"device": make.device}
+
+
+@draw(samples=_samples_randperm, decomposed=True)
 def _randperm(n: int, generator: Generator | None, kind: Kind) -> Tensor:
     """The whole numbers below `n` in random order."""
     return _randint((n,), 0, 1 << 63, generator, kind.to(dtypes.int64)).sort().indices.to(kind.dtype)
 
 
-@operator(vjp={"input": lambda g: g.new_zeros(g._array.shape)}, dtype_rule="any", method=False, no_fallback=True)
+def _samples_bernoulli(make: Any) -> _samples.Calls:
+    yield (make(2, 3, low=0, high=1),), {}
+    yield (make(2, 3), 0.3), {}
+
+
+@operator(vjp={"input": lambda g: g.new_zeros(g._array.shape)}, dtype_rule="any", method=False, no_fallback=True,
+          samples=_samples_bernoulli)
 def _bernoulli(input: Tensor, generator: Any) -> Tensor:
     """Ones with the probabilities given, else zeros. The generator is what kernels are given."""
     kind = input._kind
@@ -169,13 +190,19 @@ def _bernoulli(input: Tensor, generator: Any) -> Tensor:
     return (unit < input.detach().to(unit.dtype)).to(kind.dtype)
 
 
-@operator(vjp="none", dtype_rule="any", method=False, no_fallback=True)
+def _samples_multinomial(make: Any) -> _samples.Calls:
+    yield (make.probabilities(2, 5), 3), {}
+    yield (make.probabilities(4), 6, True), {}
+
+
+@operator(samples=_samples_multinomial, vjp="none", dtype_rule="any", method=False, no_fallback=True)
 def _multinomial(input: Tensor, num_samples: int, replacement: bool, generator: Any) -> Tensor:
     """Indices drawn in proportion to weights."""
     return philox.multinomial(input, num_samples, replacement, generator)
 
 
-@operator(vjp={"input": lambda g: g.new_zeros(g._array.shape)}, method=False)
+@operator(vjp={"input": lambda g: g.new_zeros(g._array.shape)}, method=False,
+          samples=_samples.together(((2, 3), (2, 3))))
 def _refill(input: Tensor, value: Tensor) -> Tensor:
     """What stands in the graph for a tensor that was overwritten with random numbers."""
     return value

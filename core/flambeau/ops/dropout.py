@@ -7,8 +7,10 @@ import warnings
 from typing import Any
 
 from flambeau.dispatch import composite
-from flambeau.errors import ArgumentError, ArgumentValueError
+from flambeau.dtypes import scalar_name
+from flambeau.errors import ArgumentError, ArgumentValueError, DtypeError
 from flambeau.ops import draws
+from flambeau.ops._samples import Calls, Samples, on
 from flambeau.ops.factory import empty_array
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor, make
@@ -16,10 +18,24 @@ from flambeau.tensor import Tensor, make
 _ALPHA = 1.7580993408473766   # SELU's alpha times its scale: where dropped elements go
 
 
+def _samples(*shape: int) -> Samples:
+    """Nothing dropped, everything dropped, something dropped, and not in training."""
+    def samples(make: Any) -> Calls:
+        yield from on((shape, 0.0, True), (shape, 1.0, True), (shape, 0.25, False))(make)
+        if make.dtype.is_floating_point:
+            yield (make(*shape), 0.5, True), {}
+    return samples
+
+
 def _checked(p: float) -> float:
     if not 0.0 <= p <= 1.0:
         raise ArgumentValueError(f"dropout probability has to be between 0 and 1, but got {p}")
     return float(p)
+
+
+def _dropped(input: Tensor, inplace: bool) -> Tensor:
+    """What is left where everything is dropped: zeros of any dtype, without a draw."""
+    return input.mul_(0) if inplace else input * input.new_zeros(())
 
 
 def _mask(input: Tensor, p: float, record: Any) -> Tensor:
@@ -32,7 +48,7 @@ def _mask(input: Tensor, p: float, record: Any) -> Tensor:
     return make(array, kind)
 
 
-@composite(namespace="torch nn.functional", method=False)
+@composite(namespace="torch nn.functional", method=False, samples=_samples(2, 3))
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False, *,
             train: bool | None = None) -> Tensor:
     """In training, zeros with probability `p`, the rest scaled by 1 / (1 - p); else the input itself.
@@ -48,6 +64,8 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     p = _checked(p)
     if not (training if train is None else train) or p == 0.0 or 0 in input._array.shape:
         return input
+    if p == 1.0:
+        return _dropped(input, inplace)
     mask = _mask(input, p, draws._dropout_mask)
     return input.mul_(mask) if inplace else input * mask
 
@@ -57,7 +75,7 @@ def _channels(shape: Shape) -> Shape:
     return tuple([size if dim < 2 else 1 for dim, size in enumerate(shape)])
 
 
-@composite(namespace="torch", method=False)
+@composite(namespace="torch", method=False, samples=_samples(2, 3, 4))
 def feature_dropout(input: Tensor, p: float = 0.5, train: bool = True) -> Tensor:
     """`dropout` of whole channels of an input (N, C, ...).
 
@@ -73,13 +91,15 @@ def _feature_dropout(input: Tensor, p: float, train: bool, inplace: bool) -> Ten
     shape = input._array.shape
     if not train or p == 0.0 or 0 in shape:
         return input
+    if p == 1.0:
+        return _dropped(input, inplace)
     if len(shape) < 2:
         raise ArgumentError("Feature dropout requires at least 2 dimensions in the input; use dropout()")
     mask = draws._dropout_mask(_channels(shape), p, None, input._kind)
     return input.mul_(mask) if inplace else input * mask
 
 
-@composite(namespace="nn.functional", method=False)
+@composite(namespace="nn.functional", method=False, samples=_samples(2, 3, 4))
 def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """`dropout` of whole channels of an input (N, C, L) or (C, L).
 
@@ -95,7 +115,7 @@ def dropout1d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     return _batched(input, p, training, inplace, ndim == 3)
 
 
-@composite(namespace="nn.functional", method=False)
+@composite(namespace="nn.functional", method=False, samples=_samples(2, 3, 4, 2))
 def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """`dropout` of whole channels of an input (N, C, H, W). Three dimensions are taken as (N, C, L), with a warning.
 
@@ -115,7 +135,7 @@ def dropout2d(input: Tensor, p: float = 0.5, training: bool = True, inplace: boo
     return _feature_dropout(input, p, training, inplace)
 
 
-@composite(namespace="nn.functional", method=False)
+@composite(namespace="nn.functional", method=False, samples=_samples(1, 2, 3, 4, 2))
 def dropout3d(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
     """`dropout` of whole channels of an input (N, C, D, H, W) or (C, D, H, W).
 
@@ -149,9 +169,12 @@ def _alpha(input: Tensor, p: float, training: bool, inplace: bool, channels: boo
     if not training or p == 0.0 or 0 in shape:
         return input
     if p == 1.0:
-        return input.mul_(0) if inplace else input * input.new_zeros(())
+        return _dropped(input, inplace)
     if channels and len(shape) < 2:
         raise ArgumentError("Feature dropout requires at least 2 dimensions in the input; use alpha_dropout()")
+    if not input._kind.differentiable:
+        raise DtypeError("alpha_dropout: result type Float can't be cast to the desired output type "
+                         f"{scalar_name(input._kind.dtype)}; convert the input, for example to torch.float32")
     keep = draws._coins(_channels(shape), 1.0 - p, None, input._kind) if channels else \
         _mask(input, 1.0 - p, draws._coins)
     scale = 1.0 / math.sqrt((_ALPHA * _ALPHA * p + 1) * (1 - p))
@@ -160,7 +183,7 @@ def _alpha(input: Tensor, p: float, training: bool, inplace: bool, channels: boo
     return input.mul_(keep).add_(shift) if inplace else input * keep + shift
 
 
-@composite(namespace="torch nn.functional", method=False)
+@composite(namespace="torch nn.functional", method=False, samples=_samples(2, 3))
 def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False, *,
                   train: bool | None = None) -> Tensor:
     """Dropout that keeps mean and variance of standardised inputs, for use with SELU.
@@ -174,7 +197,7 @@ def alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace
     return _alpha(input, p, training if train is None else train, inplace, False)
 
 
-@composite(namespace="torch nn.functional", method=False)
+@composite(namespace="torch nn.functional", method=False, samples=_samples(2, 3, 4))
 def feature_alpha_dropout(input: Tensor, p: float = 0.5, training: bool = False, inplace: bool = False, *,
                           train: bool | None = None) -> Tensor:
     """`alpha_dropout` of whole channels of an input (N, C, ...).

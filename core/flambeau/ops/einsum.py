@@ -12,6 +12,7 @@ from typing import Any
 from flambeau import dispatch
 from flambeau.errors import ArgumentError, ShapeError
 from flambeau.ops import _faces
+from flambeau.ops._samples import Calls
 from flambeau.tensor import Tensor
 
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -146,7 +147,17 @@ def _path(terms: list[str], result: str, tensors: list[Tensor]) -> list[tuple[in
     return [(0, 1), *steps] if count > 1 else []
 
 
-@dispatch.composite(method=False)
+def _samples(make: Any) -> Calls:
+    yield ("bij,bkj->kib", make(2, 3, 4), make(2, 2, 4)), {}
+    yield ("...ij,kj...", make(2, 3, 4), make(3, 4, 2)), {}
+    yield ("iij,jk->ik", make(3, 3, 2), make(2, 4)), {}
+    yield ("i,ij,jk->k", make(2), make(2, 3), make(3, 4)), {}
+    yield (make(2, 3), [0, 1], make(3, 4), [1, 2], [2, 0]), {}
+    if make.dtype.is_differentiable:    # PyTorch sums letters of one operand alone in int64, and then refuses
+        yield ("iij,jk", make(3, 3, 2), make(2, 4)), {}
+
+
+@dispatch.composite(method=False, samples=_samples)
 def einsum(equation: Any, *operands: Any) -> Tensor:
     """Sums of products of elements, by letters for dimensions: "ij,jk->ik" is the product of two matrices.
 

@@ -11,32 +11,38 @@ from typing import Any
 from flambeau import dtypes
 from flambeau.dispatch import alias, binary, composite, front, int_to_float, to_real, unary
 from flambeau.dispatch.run import wrong_type
-from flambeau.dtypes import BOOL, COMPLEX
+from flambeau.dtypes import BOOL, COMPLEX, FLOAT
 from flambeau.errors import ArgumentError, DtypeError, UnsupportedDtypeError, message
 from flambeau.ir import expr as ir
-from flambeau.ops import rules
+from flambeau.ops import _samples, rules
 from flambeau.ops.selection import where
 from flambeau.tensor import Tensor
 
-_SUB_BOOL = rules.refusing_bool(
+_SUB_BOOL = rules.RefusingBoolOperands(
     "Subtraction, the `-` operator, with a bool tensor (or two bool tensors) is not supported. Use the `^` or "
     "`logical_xor()` operator instead; to invert a mask, use `~` or `logical_not()`.")
 _NEG_BOOL = rules.refusing_bool(
     "Negation, the `-` operator, on a bool tensor is not supported. To invert a mask, use the `~` or `logical_not()` "
     "operator instead.")
 
+_DIVISION = ((-4, 4), (0.5, 4))   # where tests take dividends and divisors from
+
 
 def _scaled(op: str, input: Any, other: Any, alpha: Any) -> Any:
     """`other * alpha` in the dtype in which it will be added to `input`."""
     common = rules.common_of(input, other)
+    if op not in ("add", "add_"):
+        _SUB_BOOL.check((input, other))   # before the product has another dtype
     rules.check_alpha(op, alpha, common)
+    if common.category == dtypes.BOOL:
+        return other & bool(alpha) if isinstance(other, Tensor) else bool(other and alpha)
     if isinstance(other, Tensor) and other._kind.dtype.category < common.category:
         other = other.to(common)
     return other * alpha
 
 
 # ---------------------------------------------------------------------------------------------- sums and differences
-@binary(vjp={"input": lambda g: g, "other": lambda g: g}, expr=lambda x, y: x + y)
+@binary(samples=_samples.scaled, vjp={"input": lambda g: g, "other": lambda g: g}, expr=lambda x, y: x + y)
 def _add(input: Tensor, other: Any) -> Tensor:
     """Sum."""
 
@@ -66,7 +72,8 @@ def add_(input: Tensor, other: Any, *, alpha: Any = 1) -> Tensor:
     return _add_inplace(input, other if alpha == 1 else _scaled("add_", input, other, alpha))
 
 
-@binary(vjp={"input": lambda g: g, "other": lambda g: -g}, promote=_SUB_BOOL, expr=lambda x, y: x - y)
+@binary(vjp={"input": lambda g: g, "other": lambda g: -g}, promote=_SUB_BOOL, expr=lambda x, y: x - y,
+        samples=_samples.scaled)
 def _sub(input: Tensor, other: Any) -> Tensor:
     """Difference."""
 
@@ -97,7 +104,7 @@ subtract = alias("subtract", sub)
 
 
 @binary(vjp={"input": lambda g: -g, "other": lambda g: g}, promote=_SUB_BOOL, inplace=False, method=False,
-        grad_name="RsubBackward1", expr=lambda x, y: y - x)
+        grad_name="RsubBackward1", expr=lambda x, y: y - x, samples=_samples.scaled)
 def _rsub(input: Tensor, other: Any) -> Tensor:
     """Difference the other way round."""
     return _sub(other, input)  # not `other - input`, which ends here where `other` is a number
@@ -132,7 +139,7 @@ def neg(input: Tensor) -> Tensor:
 negative = alias("negative", neg)
 
 
-@composite()
+@composite(samples=_samples.on(((2, 3),)))
 def positive(input: Tensor) -> Tensor:
     """The tensor itself. Not defined for bool tensors, as in PyTorch.
 
@@ -165,14 +172,14 @@ def mul(input: Tensor, other: Any) -> Tensor:
 multiply = alias("multiply", mul)
 
 
-@binary(promote=int_to_float, expr=lambda x, y: x / y,
+@binary(samples=_samples.div, domain=_DIVISION, promote=int_to_float, expr=lambda x, y: x / y,
         vjp={"input": lambda g, other: g / rules.conj(other),
              "other": lambda g, input, other: -g * rules.conj((input / other) / other)})
 def _div(input: Tensor, other: Any) -> Tensor:
     """Quotient."""
 
 
-@binary(vjp="none", excluded=(*rules.NOT_BOOL, COMPLEX), expr=lambda x, y: x // y)
+@binary(vjp="none", excluded=(*rules.NOT_BOOL, COMPLEX), domain=_DIVISION, expr=lambda x, y: x // y)
 def floor_divide(input: Tensor, other: Any) -> Tensor:
     """The quotient rounded down. Integers stay integers; dividing them by zero raises RuntimeError.
 
@@ -185,16 +192,18 @@ def floor_divide(input: Tensor, other: Any) -> Tensor:
 
 
 @binary(vjp={"input": rules.zeros, "other": rules.zeros}, excluded=(*rules.NOT_BOOL, COMPLEX), method=False,
-        namespace="internal", grad_name="DivBackward2", expr=lambda x, y: x // y)
+        namespace="internal", grad_name="DivBackward2", samples=_samples.quotients, expr=lambda x, y: x // y)
 def _div_floor(input: Tensor, other: Any) -> Tensor:
     """The quotient rounded down."""
     return floor_divide(input, other)
 
 
 @binary(vjp={"input": rules.zeros, "other": rules.zeros}, excluded=(*rules.NOT_BOOL, COMPLEX), method=False,
-        namespace="internal", grad_name="DivBackward2", expr=ir.trunc_divide)
+        namespace="internal", grad_name="DivBackward2", samples=_samples.quotients, expr=ir.trunc_divide)
 def _trunc_divide(input: Tensor, other: Any) -> Tensor:
     """The quotient rounded towards zero."""
+    if any(isinstance(each, Tensor) and each._kind.dtype.category >= FLOAT for each in (input, other)):
+        return _div(input, other).trunc()
     down = floor_divide(input, other)
     return down + ((down < 0) & (down * other != input))
 
@@ -241,7 +250,7 @@ divide = alias("divide", div)
 true_divide = alias("true_divide", div)
 
 
-@binary(excluded=(*rules.NOT_BOOL, COMPLEX), expr=lambda x, y: x % y,
+@binary(excluded=(*rules.NOT_BOOL, COMPLEX), domain=_DIVISION, expr=lambda x, y: x % y,
         grad_name=rules.by_operand(1, "RemainderBackward0", "RemainderBackward1"),
         vjp={"input": lambda g: g, "other": lambda g, input, other: -g * floor_divide(input, other)})
 def remainder(input: Tensor, other: Any) -> Tensor:
@@ -254,10 +263,10 @@ def remainder(input: Tensor, other: Any) -> Tensor:
     tensor([1., 1.])
     """
     rest = fmod.op.call(input, other)  # type: ignore[attr-defined]
-    return rest + other * ((rest != 0) & ((rest < 0) ^ (other < 0)))
+    return rest + other * ((rest != 0) & ((rest < 0) ^ (other < 0))).to(rest._kind.dtype)
 
 
-@binary(excluded=(*rules.NOT_BOOL, COMPLEX), expr=ir.fmod,
+@binary(excluded=(*rules.NOT_BOOL, COMPLEX), domain=_DIVISION, expr=ir.fmod,
         grad_name=rules.by_operand(1, "FmodBackward0", "FmodBackward1"),
         vjp={"input": lambda g: g, "other": lambda g, input, other: -g * div(input, other, rounding_mode="trunc")})
 def fmod(input: Tensor, other: Any) -> Tensor:
@@ -319,7 +328,7 @@ def _pow_name(node: Any) -> str:
 @binary(promote=rules.refusing_bool("pow: \"pow\" not implemented for 'Bool'; convert a tensor first, for example "
                                     "x.long()", UnsupportedDtypeError),
         grad_name=_pow_name, expr=lambda x, y: x ** y, domain=(0.1, 3),
-        vjp={"input": _pow_base, "exponent": _pow_exponent})
+        vjp={"input": _pow_base, "exponent": _pow_exponent}, samples=_samples.powers)
 def _pow(input: Any, exponent: Any) -> Tensor:
     """Power."""
 
@@ -342,7 +351,7 @@ def _double(value: Any, wide: Any) -> Any:
     return value.to(wide) if isinstance(value, Tensor) else value
 
 
-@composite(out=True, inplace=True)
+@composite(samples=_samples.powers, out=True, inplace=True)
 def float_power(input: Any, exponent: Any) -> Tensor:
     """The power, computed in float64 (complex128 for complex operands).
 

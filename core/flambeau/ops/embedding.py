@@ -7,10 +7,35 @@ from typing import Any
 from flambeau import dtypes
 from flambeau.dispatch import composite, front, operator
 from flambeau.errors import ArgumentError, DtypeError, message
+from flambeau.ops._samples import Calls
 from flambeau.tensor import Tensor
 
 
-@operator(method=False, namespace="nn.functional", vjp={
+def _repeated(make: Any) -> Any:
+    """Indices of which some repeat, and some are never."""
+    return make.fixed([[1, 0, 1], [4, 1, 0]], dtype=dtypes.int64)
+
+
+def _samples(make: Any) -> Calls:
+    yield (make.index(2, 3, high=5), make(5, 4)), {}
+    yield (_repeated(make), make(5, 4)), {"padding_idx": 1, "scale_grad_by_freq": True}
+    yield (_repeated(make), make(5, 4)), {"padding_idx": -1}
+    yield (_repeated(make), make(5, 3, requires_grad=False)), {"max_norm": 4.0, "norm_type": 1.0}
+    yield (make.index(high=5), make(5, 2)), {}
+
+
+def _samples_weight_grad(make: Any) -> Calls:
+    yield (make(2, 3, 4), _repeated(make), 5, -1, False), {}
+    if make.dtype.is_differentiable:
+        yield (make(2, 3, 4), _repeated(make), 5, 1, True), {}
+
+
+def _samples_one_hot(make: Any) -> Calls:
+    yield (_repeated(make),), {}
+    yield (make.index(4, high=3),), {"num_classes": 5}
+
+
+@operator(method=False, namespace="nn.functional", samples=_samples, vjp={
     "weight": lambda g, indices, weight_shape, padding_idx, scale_grad_by_freq: embedding_weight_grad(
         g, indices, weight_shape[0], padding_idx, scale_grad_by_freq)})
 def _embedding(weight: Tensor, indices: Tensor, padding_idx: int, scale_grad_by_freq: bool) -> Tensor:
@@ -18,22 +43,30 @@ def _embedding(weight: Tensor, indices: Tensor, padding_idx: int, scale_grad_by_
     return weight.index_select(0, indices.reshape(-1)).reshape(*indices.shape, weight.shape[1])
 
 
-@operator(namespace="internal", grad_name="EmbeddingDenseBackward0", vjp={
-    "g": lambda h, indices, padding_idx, scale_grad_by_freq: _rows_of(h, indices, padding_idx)})
+@operator(namespace="internal", grad_name="EmbeddingDenseBackward0", samples=_samples_weight_grad, vjp={
+    "g": lambda h, indices, rows, padding_idx, scale_grad_by_freq: _rows_of(
+        h, indices, rows, padding_idx, scale_grad_by_freq)})
 def embedding_weight_grad(g: Tensor, indices: Tensor, rows: int, padding_idx: int, scale_grad_by_freq: bool) -> Tensor:
     """Add each row of `g` to the row of the table that it came from; none to `padding_idx`."""
     flat, values = indices.reshape(-1), g.reshape(-1, g.shape[-1])
     if scale_grad_by_freq:
-        counts = g.new_zeros(rows).index_add(0, flat, g.new_ones(flat.shape))
-        values = values / counts.index_select(0, flat).unsqueeze(1)
+        values = values / _frequencies(g, flat, rows).unsqueeze(1)
     if padding_idx >= 0:
         values = values * (flat != padding_idx).unsqueeze(1)
     return g.new_zeros((rows, g.shape[-1])).index_add(0, flat, values)
 
 
-def _rows_of(h: Tensor, indices: Tensor, padding_idx: int) -> Tensor:
-    rows: Tensor = _embedding(h, indices, padding_idx, False)
-    return rows if padding_idx < 0 else rows * (indices != padding_idx).unsqueeze(-1)
+def _frequencies(like: Tensor, indices: Tensor, rows: int) -> Tensor:
+    """How often each index occurs among all of them."""
+    counts = like.new_zeros(rows).index_add(0, indices.reshape(-1), like.new_ones(indices.numel()))
+    return counts.index_select(0, indices.reshape(-1)).reshape(indices.shape)
+
+
+def _rows_of(h: Tensor, indices: Tensor, rows: int, padding_idx: int, scale_grad_by_freq: bool) -> Tensor:
+    result: Tensor = _embedding(h, indices, padding_idx, False)
+    if scale_grad_by_freq:
+        result = result / _frequencies(h, indices, rows).unsqueeze(-1)
+    return result if padding_idx < 0 else result * (indices != padding_idx).unsqueeze(-1)
 
 
 @front(_embedding)
@@ -75,7 +108,7 @@ def _renormalise(input: Tensor, weight: Tensor, max_norm: float, norm_type: floa
     table.index_copy_(0, used, (rows * (max_norm / (norms + 1e-7))).where(norms > max_norm, rows))
 
 
-@composite(namespace="nn.functional", method=False)
+@composite(namespace="nn.functional", method=False, samples=_samples_one_hot)
 def one_hot(tensor: Tensor, num_classes: int = -1) -> Tensor:
     """Zeros with a one at each index: int64 of shape `(*tensor, classes)`.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from flambeau import dispatch, dtypes
 from flambeau.errors import ArgumentError, DtypeError, ShapeError
-from flambeau.ops import _faces
+from flambeau.ops import _faces, _matrix_samples
 from flambeau.ops.complex_numbers import complex
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
@@ -51,14 +51,6 @@ def _check(op: str, matrix: Any, square: bool = True) -> Tensor:
     return tensor
 
 
-def _square(make: Any) -> Any:
-    return make(3, 3) + 3 * make(3).detach().new_ones(3).diag_embed()
-
-
-def _samples(make: Any) -> Any:
-    yield (_square(make),), {}
-
-
 # ---------------------------------------------------------------------------------------------- systems, inverses
 def _solve_shape(A: Tensor, B: Tensor) -> Shape:
     raise LinAlgError("linalg.solve: The solver failed because the input matrix is singular, or the shapes do not fit; "
@@ -69,7 +61,8 @@ def _solve_matrix_gradient(g: Tensor, A: Tensor, result: Tensor) -> Tensor:
     return -_linalg_solve(_adjoint(A), g).matmul(_adjoint(result))
 
 
-@dispatch.primitive(namespace="linalg", method=False, grad_name="LinalgSolveExBackward0", vjp={
+@dispatch.primitive(namespace="linalg", method=False, grad_name="LinalgSolveExBackward0",
+                    samples=_matrix_samples.solve, vjp={
     "A": _solve_matrix_gradient, "B": lambda g, A: _linalg_solve(_adjoint(A), g)})
 def _linalg_solve(A: Tensor, B: Tensor) -> Shape:
     """X with A @ X = B, for matrices B."""
@@ -106,7 +99,8 @@ def _identity_like(A: Tensor) -> Tensor:
     return A.detach().new_ones(A._array.shape[-1]).diag_embed()
 
 
-@dispatch.operator(namespace="linalg", method=False, samples=_samples, grad_name="LinalgInvExBackward0", vjp={
+@dispatch.operator(namespace="linalg", method=False, grad_name="LinalgInvExBackward0",
+                   samples=_matrix_samples.square, vjp={
     "A": lambda g, result: -_adjoint(result).matmul(g).matmul(_adjoint(result))})
 def _linalg_inv(A: Tensor) -> Tensor:
     """The inverses of matrices."""
@@ -127,7 +121,7 @@ def inv(A: Tensor) -> Tensor:
     return _linalg_inv(_check("linalg.inv", A))
 
 
-@dispatch.composite(out=True)
+@dispatch.composite(out=True, samples=_matrix_samples.square)
 def inverse(input: Tensor) -> Tensor:
     """`linalg.inv`.
 
@@ -153,8 +147,8 @@ def _slogdet_gradient(g: Any, A: Tensor, sign: Tensor) -> Any:
     return None if factor is None else factor.unsqueeze(-1).unsqueeze(-1) * _inverse_adjoint(A)
 
 
-@dispatch.primitive(namespace="linalg", method=False, outputs=("sign", "logabsdet"), samples=_samples, vjp={
-    "A": _slogdet_gradient})
+@dispatch.primitive(namespace="linalg", method=False, outputs=("sign", "logabsdet"), vjp={"A": _slogdet_gradient},
+                    samples=_matrix_samples.determinant)
 def _linalg_slogdet(A: Tensor) -> Shape:
     """The sign and the logarithm of the absolute value of determinants."""
     return A.shape
@@ -173,7 +167,7 @@ def slogdet(A: Tensor) -> Any:
     return _Slogdet(*_linalg_slogdet(_check("linalg.slogdet", A)))
 
 
-@dispatch.operator(namespace="linalg", method=False, samples=_samples, vjp={
+@dispatch.operator(namespace="linalg", method=False, samples=_matrix_samples.determinant, vjp={
     "A": lambda g, A, result: (g * _conj(result)).unsqueeze(-1).unsqueeze(-1) * _inverse_adjoint(A)})
 def _linalg_det(A: Tensor) -> Tensor:
     """Determinants. The gradient needs the inverse: it is not defined here for singular matrices."""
@@ -194,7 +188,7 @@ def linalg_det(A: Tensor) -> Tensor:
     return _linalg_det(_check("linalg.det", A))
 
 
-@dispatch.composite()
+@dispatch.composite(samples=_matrix_samples.determinant)
 def det(input: Tensor) -> Tensor:
     """`linalg.det`.
 
@@ -207,7 +201,7 @@ def det(input: Tensor) -> Tensor:
     return linalg_det(input)
 
 
-@dispatch.composite()
+@dispatch.composite(samples=_matrix_samples.positive)
 def logdet(input: Tensor) -> Tensor:
     """The logarithm of the determinant; nan where it is negative.
 
@@ -224,15 +218,10 @@ def logdet(input: Tensor) -> Tensor:
 
 
 # ---------------------------------------------------------------------------------------------- factors
-def _half_lower(x: Tensor) -> Tensor:
-    """The lower triangle with half the diagonal."""
-    return x.tril() - 0.5 * x.diagonal(0, -2, -1).diag_embed()
-
-
 def _cholesky_gradient(g: Tensor, result: Tensor) -> Tensor:
-    inner = _half_lower(_adjoint(result).matmul(g))
-    inner = _linalg_inv(_adjoint(result)).matmul(inner).matmul(_linalg_inv(result))
-    return 0.5 * (inner + _adjoint(inner))
+    inner = _adjoint(result).matmul(g).tril()
+    inner = 0.5 * (inner + _adjoint(inner.tril(-1)))
+    return _linalg_inv(_adjoint(result)).matmul(inner).matmul(_linalg_inv(result))
 
 
 def _cholesky_shape(A: Tensor) -> Shape:
@@ -240,8 +229,8 @@ def _cholesky_shape(A: Tensor) -> Shape:
                       "positive-definite")
 
 
-@dispatch.primitive(namespace="linalg", method=False, grad_name="LinalgCholeskyExBackward0", vjp={
-    "A": _cholesky_gradient})
+@dispatch.primitive(namespace="linalg", method=False, grad_name="LinalgCholeskyExBackward0",
+                    samples=_matrix_samples.cholesky, vjp={"A": _cholesky_gradient})
 def _linalg_cholesky(A: Tensor) -> Shape:
     """Lower triangular L with A = L @ L^H."""
     return _cholesky_shape(A)
@@ -262,7 +251,7 @@ def linalg_cholesky(A: Tensor, *, upper: bool = False) -> Tensor:
     return _adjoint(factor) if upper else factor
 
 
-@dispatch.composite(out=True)
+@dispatch.composite(out=True, samples=_matrix_samples.cholesky)
 def cholesky(input: Tensor, upper: bool = False) -> Tensor:
     """`linalg.cholesky`.
 
@@ -314,7 +303,8 @@ def _square_qr_gradient(gQ: Any, gR: Any, Q: Tensor, R: Tensor) -> Tensor:
     return _upper_solved(result if gQ is None else gQ + result, R)
 
 
-@dispatch.primitive(namespace="linalg", method=False, outputs=("Q", "R"), vjp={"A": _qr_gradient})
+@dispatch.primitive(namespace="linalg", method=False, outputs=("Q", "R"), vjp={"A": _qr_gradient},
+                    samples=_matrix_samples.qr)
 def _linalg_qr(A: Tensor, mode: str) -> Shape:
     """Orthonormal Q and triangular R with A = Q @ R."""
     return A.shape
@@ -376,7 +366,8 @@ def _svd_vectors_gradient(gU: Any, gS: Any, gVh: Any, U: Tensor, S: Tensor, Vh: 
     return result
 
 
-@dispatch.primitive(namespace="linalg", method=False, outputs=("U", "S", "Vh"), vjp={"A": _svd_gradient})
+@dispatch.primitive(namespace="linalg", method=False, outputs=("U", "S", "Vh"), vjp={"A": _svd_gradient},
+                    samples=_matrix_samples.svd)
 def _linalg_svd(A: Tensor, full_matrices: bool) -> Shape:
     """U, S, Vh with A = U @ diag(S) @ Vh."""
     return A.shape
@@ -397,7 +388,7 @@ def linalg_svd(A: Tensor, full_matrices: bool = True, *, driver: Any = None) -> 
     return _SVD(*_linalg_svd(_check("linalg.svd", A, False), full_matrices))
 
 
-@dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_svdvals")
+@dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_svdvals", samples=_matrix_samples.svdvals)
 def svdvals(A: Tensor, *, driver: Any = None) -> Tensor:
     """The singular values, largest first.
 
@@ -411,19 +402,19 @@ def svdvals(A: Tensor, *, driver: Any = None) -> Tensor:
 
 
 def _eigh_gradient(g: Any, eigenvalues: Tensor, eigenvectors: Tensor) -> Tensor:
-    """V (diag(gL) + (V^H gV) / (differences of eigenvalues)) V^H."""
+    """V (diag(gL) + the skew part of (V^H gV) / (differences of eigenvalues)) V^H: symmetric, as the input is."""
     inner: Any = None if g[0] is None else g[0].diag_embed()
     if g[1] is not None:
         gaps = eigenvalues.unsqueeze(-2) - eigenvalues.unsqueeze(-1)
         mask = _identity_like(gaps) != 0
-        rotation = _adjoint(eigenvectors).matmul(g[1]) / gaps.masked_fill(mask, 1)
+        rotation = 0.5 * _skew(_adjoint(eigenvectors).matmul(g[1])) / gaps.masked_fill(mask, 1)
         rotation = rotation.masked_fill(mask, 0)
         inner = rotation if inner is None else inner + rotation
     return eigenvectors.matmul(inner.to(eigenvectors._kind.dtype)).matmul(_adjoint(eigenvectors))
 
 
-@dispatch.primitive(namespace="linalg", method=False, outputs=("eigenvalues", "eigenvectors"), vjp={
-    "A": _eigh_gradient})
+@dispatch.primitive(namespace="linalg", method=False, outputs=("eigenvalues", "eigenvectors"),
+                    samples=_matrix_samples.eigh, vjp={"A": _eigh_gradient})
 def _linalg_eigh(A: Tensor, UPLO: str) -> Shape:
     """Eigenvalues, smallest first, and eigenvectors of symmetric or Hermitian matrices."""
     return A.shape
@@ -444,7 +435,7 @@ def eigh(A: Tensor, UPLO: str = "L") -> Any:
     return _Eigh(*_linalg_eigh(_check("linalg.eigh", A), UPLO.upper()))
 
 
-@dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_eigvalsh")
+@dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_eigvalsh", samples=_matrix_samples.eigh)
 def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
     """The eigenvalues of symmetric (Hermitian) matrices, smallest first.
 
@@ -458,7 +449,8 @@ def eigvalsh(A: Tensor, UPLO: str = "L") -> Tensor:
 
 
 # ---------------------------------------------------------------------------------------------- made of them
-@dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_matrix_power")
+@dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_matrix_power",
+                    samples=_matrix_samples.matrix_power)
 def matrix_power(A: Tensor, n: int) -> Tensor:
     """The n-th power of square matrices by repeated squaring; of the inverse for a negative n.
 
@@ -487,7 +479,7 @@ def matrix_power(A: Tensor, n: int) -> Tensor:
     return result.clone() if result is A else result
 
 
-@dispatch.composite(out=True, name="matrix_power")
+@dispatch.composite(out=True, name="matrix_power", samples=_matrix_samples.matrix_power)
 def _matrix_power(input: Tensor, n: int) -> Tensor:
     """`linalg.matrix_power`.
 
@@ -501,7 +493,8 @@ def _matrix_power(input: Tensor, n: int) -> Tensor:
     return matrix_power(input, n)
 
 
-@dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_matrix_rank")
+@dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_matrix_rank",
+                    samples=_matrix_samples.matrix_rank)
 def matrix_rank(A: Tensor, tol: Any = None, hermitian: bool = False, *, atol: Any = None,
                 rtol: Any = None) -> Tensor:
     """The number of singular values above max(atol, rtol * the largest), as int64.
@@ -537,7 +530,8 @@ def _pinv_gradient(g: Tensor, A: Tensor, result: Tensor) -> Tensor:
             - adjoint.matmul(g).matmul(adjoint))
 
 
-@dispatch.operator(namespace="linalg", method=False, grad_name="LinalgPinvBackward0", vjp={"A": _pinv_gradient})
+@dispatch.operator(namespace="linalg", method=False, grad_name="LinalgPinvBackward0", samples=_matrix_samples.pinv,
+                   vjp={"A": _pinv_gradient})
 def _linalg_pinv(A: Tensor, hermitian: bool, atol: Any, rtol: Any) -> Tensor:
     """The pseudo-inverses of matrices."""
     if hermitian:
@@ -573,7 +567,7 @@ def pinv(A: Tensor, rcond: Any = None, hermitian: bool = False, *, atol: Any = N
     return _linalg_pinv(A, hermitian, atol, rtol if rtol is not None else rcond)
 
 
-@dispatch.composite(out=True)
+@dispatch.composite(out=True, samples=_matrix_samples.pinverse)
 def pinverse(input: Tensor, rcond: float = 1e-15) -> Tensor:
     """`linalg.pinv`.
 

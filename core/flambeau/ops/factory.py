@@ -16,7 +16,7 @@ from flambeau.device import get_default_device
 from flambeau.discovery import Kind
 from flambeau.dispatch import modes
 from flambeau.dispatch.decorators import publish
-from flambeau.dispatch.run import write_out
+from flambeau.dispatch.run import explained, write_out
 from flambeau.errors import ArgumentError, ArgumentTypeError, FlambeauError, UnsupportedError, message
 from flambeau.layouts import channels_last, channels_last_3d, preserve_format, strided
 from flambeau.registry import OpDef
@@ -99,6 +99,8 @@ def _bind(record: OpDef) -> Callable[..., Tensor]:
             raise
         except OverflowError as error:
             raise _overflow(record, args, error) from None
+        except MemoryError as error:
+            raise explained(record, args, error) from None
         except ValueError as error:
             shapes.check_nonnegative(args[0] if isinstance(args[0], tuple) else (), name)
             raise ArgumentError(message(name, str(error))) from error

@@ -8,7 +8,7 @@ from flambeau import dtypes, shapes
 from flambeau.dispatch import composite, front, operator, primitive
 from flambeau.dispatch.pointwise import to_category
 from flambeau.errors import ArgumentError, ArgumentTypeError, DimensionError, DtypeError, ShapeError
-from flambeau.ops import _faces, creation
+from flambeau.ops import _faces, _samples, creation, rules
 from flambeau.ops.indexing import _index, _index_put, out_of_range
 from flambeau.ops.mutation import mutate
 from flambeau.shapes import Shape
@@ -29,9 +29,8 @@ def _check_gather(input: Tensor, dim: int, index: Tensor, op: str) -> None:
                          f"{list(wanted)} for {list(shape)}")
     for number, (mine, theirs) in enumerate(zip(shape, wanted, strict=True)):
         if number != dim and theirs > mine:
-            raise ShapeError(f"{op}: Size does not match at dimension {number} expected index "
-                             f"{list(wanted)} to be no larger "
-                             f"than self {list(shape)} apart from dimension {dim}")
+            raise ShapeError(f"{op}: Size does not match at dimension {number} expected index {list(wanted)} to be no "
+                             f"larger than self {list(shape)} apart from dimension {dim}")
     size = shape[dim]
     value = out_of_range(index, 0, size)
     if value is not None:
@@ -39,7 +38,7 @@ def _check_gather(input: Tensor, dim: int, index: Tensor, op: str) -> None:
 
 
 @primitive(vjp={"input": lambda g, input_shape, dim, index: _scatter_add(g.new_zeros(input_shape), dim, index, g)},
-           dtype_rule="any")
+           dtype_rule="any", samples=_samples.gather)
 def _gather(input: Tensor, dim: int, index: Tensor) -> Shape:
     """Look up along a dimension, element by element of the index."""
     _check_gather(input, dim, index, "gather")
@@ -57,7 +56,7 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False,
     tensor([[2],
             [3]])
     """
-    result = _gather(input, shapes.wrap_dim(dim, len(input._array.shape)), index)
+    result = _gather(input, shapes.wrap_dim(dim, len(input._array.shape)), rules.as_places(index))
     return result if out is None else _faces.write_apart("gather", out, result, input, index)
 
 
@@ -66,7 +65,7 @@ def _scatter_rule(op: str, input: Tensor, dim: int, index: Tensor) -> Shape:
     return input._array.shape
 
 
-@primitive(vjp={"input": lambda g, dim, index: _scatter_value(g, dim, index, 0),
+@primitive(samples=_samples.scatter, vjp={"input": lambda g, dim, index: _scatter_value(g, dim, index, 0),
                 "src": lambda g, dim, index: _gather(g, dim, index)}, dtype_rule="any")
 def _scatter(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Shape:
     """A copy with the elements at the positions along a dimension replaced by `src`, which has the index's shape."""
@@ -75,13 +74,15 @@ def _scatter(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Shape:
 
 @operator(vjp={"input": lambda g, dim, index: _scatter_value(g, dim, index, 0)}, dtype_rule="any", method=False,
           grad_name="ScatterBackward1",
-          shape_rule=lambda input, dim, index, value: _scatter_rule("scatter", input, dim, index))
+          shape_rule=lambda input, dim, index, value: _scatter_rule("scatter", input, dim, index),
+          samples=_samples.scatter_value)
 def _scatter_value(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """A copy with the elements at the positions along a dimension replaced by a number."""
     return _scatter(input, dim, index, creation._full(index._array.shape, value, input._kind))
 
 
-@primitive(vjp={"input": lambda g: g, "src": lambda g, dim, index: _gather(g, dim, index)}, dtype_rule="any")
+@primitive(vjp={"input": lambda g: g, "src": lambda g, dim, index: _gather(g, dim, index)}, dtype_rule="any",
+           samples=_samples.scatter_add)
 def _scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Shape:
     """A copy with `src` added at the positions along a dimension."""
     return _scatter_rule("scatter_add", input, dim, index)
@@ -104,7 +105,7 @@ def _scatter_source(input: Tensor, dim: int, index: Tensor, src: Tensor, op: str
         if any(mine > theirs for mine, theirs in zip(wanted, have, strict=False)):
             raise ShapeError(f"{op}(): Expected index {list(wanted)} to be no larger than src {list(have)}")
         src = src[tuple([slice(0, size) for size in wanted])] if wanted else src.reshape(())
-    return dim, src
+    return dim, src if index.numel() else src.new_empty(wanted)
 
 
 _REDUCTIONS = {"add": "sum", "multiply": "prod"}
@@ -112,6 +113,7 @@ _REDUCTIONS = {"add": "sum", "multiply": "prod"}
 
 def _scatter_call(input: Tensor, dim: int, index: Tensor, src: Any, value: Any, reduce: str | None) -> Any:
     """The record and the canonical arguments for a call of `scatter`."""
+    index = rules.as_places(index)
     if src is None:
         src = value
     if reduce is not None:
@@ -165,14 +167,14 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     tensor([2., 1.])
     """
     dim, src = _scatter_source(input, dim, index, src, "scatter_add")
-    return _scatter_add(input, dim, index, src)
+    return _scatter_add(input, dim, rules.as_places(index), src)
 
 
 @attach
 def scatter_add_(self: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """`scatter_add` in place."""
     dim, src = _scatter_source(self, dim, index, src, "scatter_add")
-    return mutate(_scatter_add.op, (self, dim, index, src), self)  # type: ignore[attr-defined]
+    return mutate(_scatter_add.op, (self, dim, rules.as_places(index), src), self)  # type: ignore[attr-defined]
 
 
 def _reduce_backward(g: Tensor, input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, include_self: bool,
@@ -209,16 +211,18 @@ def _prod_backward(g: Tensor, input: Tensor, dim: int, index: Tensor, src: Tenso
 
 
 @primitive(vjp={("input", "src"): lambda g, input, dim, index, src, reduce, include_self, result:
-                _reduce_backward(g, input, dim, index, src, reduce, include_self, result)})
+                _reduce_backward(g, input, dim, index, src, reduce, include_self, result)},
+           samples=_samples.scatter_reduce)
 def _scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: str, include_self: bool) -> Shape:
     """A copy in which the positions along a dimension are combined with `src`."""
     return _scatter_rule("scatter_reduce", input, dim, index)
 
 
-def _checked_reduce(reduce: str) -> str:
+def _checked_reduce(reduce: str, input: Tensor) -> str:
     if reduce not in ("sum", "prod", "mean", "amax", "amin"):
-        raise ArgumentError("reduce argument must be either sum, prod, mean, amax or amin, got "
-                            f"{reduce}")
+        raise ArgumentError(f"reduce argument must be either sum, prod, mean, amax or amin, got {reduce}")
+    if reduce in ("amax", "amin") and input._kind.dtype.is_complex:
+        raise DtypeError(f"scatter_reduce: {reduce!r} not implemented for {input.dtype}, which has no order")
     return reduce
 
 
@@ -236,7 +240,7 @@ def scatter_reduce(input: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
     tensor([3., 2.])
     """
     dim, src = _scatter_source(input, dim, index, src, "scatter_reduce")
-    return _scatter_reduce(input, dim, index, src, _checked_reduce(reduce), include_self)
+    return _scatter_reduce(input, dim, rules.as_places(index), src, _checked_reduce(reduce, input), include_self)
 
 
 @attach
@@ -244,10 +248,11 @@ def scatter_reduce_(self: Tensor, dim: int, index: Tensor, src: Tensor, reduce: 
                     include_self: bool = True) -> Tensor:
     """`scatter_reduce` in place."""
     dim, src = _scatter_source(self, dim, index, src, "scatter_reduce")
-    return mutate(_scatter_reduce.op, (self, dim, index, src, _checked_reduce(reduce), include_self), self)  # type: ignore[attr-defined]
+    args = (self, dim, rules.as_places(index), src, _checked_reduce(reduce, self), include_self)
+    return mutate(_scatter_reduce.op, args, self)  # type: ignore[attr-defined]
 
 
-@composite()
+@composite(samples=_samples.take_along_dim)
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
     """`gather` with the index broadcast against the tensor; without `dim` both are flattened.
 
@@ -263,9 +268,8 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
         return gather(input.reshape(-1), 0, indices.reshape(-1))
     ndim = input.dim()
     if ndim != indices.dim():
-        raise ArgumentError("torch.take_along_dim(): input and indices should have the same number of "
-                            "dimensions, but got "
-                            f"{ndim} dimensions for input, and {indices.dim()} dimensions for indices")
+        raise ArgumentError("torch.take_along_dim(): input and indices should have the same number of dimensions, but "
+                            f"got {ndim} dimensions for input, and {indices.dim()} dimensions for indices")
     dim = shapes.wrap_dim(dim, ndim)
     mine, theirs = list(input._array.shape), list(indices._array.shape)
     own, wanted = mine[dim], theirs[dim]
@@ -287,7 +291,7 @@ def _check_index(input: Tensor, dim: int, index: Tensor, op: str) -> int:
 
 
 def _along(dim: int, index: Tensor) -> list[Tensor | None]:
-    return [*((None,) * dim), index.reshape(-1)]
+    return [*((None,) * dim), rules.as_places(index).reshape(-1)]
 
 
 def _check_bounds(index: Tensor, size: int, op: str, error: Any) -> None:
@@ -297,7 +301,7 @@ def _check_bounds(index: Tensor, size: int, op: str, error: Any) -> None:
 
 
 @operator(vjp={"input": lambda g, input_shape, dim, index: _index_add(g.new_zeros(input_shape), dim, index, g, 1)},
-          dtype_rule="any")
+          dtype_rule="any", samples=_samples.index_select)
 def _index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     """The slices along a dimension that a vector names."""
     _check_bounds(index, (input._array.shape or (1,))[dim], "index_select", DimensionError)
@@ -324,14 +328,15 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     return _index_select(input, _check_index(input, dim, index, "index_select"), index)
 
 
-@operator(vjp={"input": lambda g: g, "source": lambda g, dim, index, alpha, source_shape:
-               _picked(g, dim, index, source_shape) * alpha}, dtype_rule="any")
+@operator(samples=_samples.index_add, dtype_rule="any", vjp={
+    "input": lambda g: g,
+    "source": lambda g, dim, index, alpha, source_shape: _picked(g, dim, index, source_shape) * alpha})
 def _index_add(input: Tensor, dim: int, index: Tensor, source: Tensor, alpha: Any) -> Tensor:
     """A copy with `alpha * source` added to the slices that a vector names."""
     _check_bounds(index, (input._array.shape or (1,))[dim], "index_add", ArgumentError)
-    values = source if alpha == 1 else source * alpha
+    values = source if alpha == 1 else (source * alpha).to(source._kind.dtype)
     if not input._array.shape:
-        return input + values.sum()
+        return (input + values.sum()).to(input._kind.dtype)
     return _index_put(input, _along(dim, index), _as_slices(input, dim, values), True)
 
 
@@ -347,14 +352,12 @@ def _picked(g: Tensor, dim: int, index: Tensor, shape: Shape) -> Tensor:
 def _source_arguments(op: str, input: Tensor, dim: int, index: Tensor, source: Tensor) -> int:
     dim = _check_index(input, dim, index, op)
     if source._kind.dtype is not input._kind.dtype:
-        raise ArgumentError(f"{op}(): self ({input.dtype}) and source ({source.dtype}) must have the same "
-                            "scalar type")
+        raise ArgumentError(f"{op}(): self ({input.dtype}) and source ({source.dtype}) must have the same scalar type")
     mine, theirs = input._array.shape or (1,), source._array.shape or (1,)
     count = index.numel()
     if len(mine) == len(theirs) and theirs[dim] != count:
         raise (DimensionError if op == "index_copy" else ArgumentError)(
-            f"{op}(): Number of indices ({count}) should be equal to source.size(dim): ({theirs[dim]}), for "
-            f"dim: {dim}")
+            f"{op}(): Number of indices ({count}) should be equal to source.size(dim): ({theirs[dim]}), for dim: {dim}")
     if (*mine[:dim], count, *mine[dim + 1:]) != theirs:
         raise ArgumentError(f"{op}(): source tensor shape must match self tensor shape, excluding the specified "
                             f"dimension. Got self.shape = {list(mine)} source.shape = {list(theirs)}")
@@ -389,8 +392,9 @@ def index_add_(self: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     return mutate(_index_add.op, args, self)  # type: ignore[attr-defined]
 
 
-@operator(vjp={"input": lambda g, dim, index: _index_fill(g, dim, index, 0),
-               "source": lambda g, dim, index, source_shape: _picked(g, dim, index, source_shape)}, dtype_rule="any")
+@operator(samples=_samples.index_copy, dtype_rule="any", vjp={
+    "input": lambda g, dim, index: _index_fill(g, dim, index, 0),
+    "source": lambda g, dim, index, source_shape: _picked(g, dim, index, source_shape)})
 def _index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
     """A copy with the slices that a vector names replaced by those of `source`."""
     if not input._array.shape:
@@ -418,7 +422,8 @@ def index_copy_(self: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor
     return mutate(_index_copy.op, args, self)  # type: ignore[attr-defined]
 
 
-@operator(vjp={"input": lambda g, dim, index: _index_fill(g, dim, index, 0)}, dtype_rule="any")
+@operator(vjp={"input": lambda g, dim, index: _index_fill(g, dim, index, 0)}, dtype_rule="any",
+          samples=_samples.index_fill)
 def _index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """A copy with the slices that a vector names filled with a number."""
     fill = creation._full((), value, input._kind)
@@ -427,9 +432,9 @@ def _index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     return _index_put(input, _along(dim, index), fill, False)
 
 
-@operator(vjp={"input": lambda g, dim, index: _index_fill(g, dim, index, 0),
-               "value": lambda g, dim, index: _index_select(g, dim, index).sum()}, dtype_rule="any", method=False,
-          grad_name="IndexFillBackward1")
+@operator(samples=_samples.index_fill_tensor, dtype_rule="any", method=False, grad_name="IndexFillBackward1", vjp={
+    "input": lambda g, dim, index: _index_fill(g, dim, index, 0),
+    "value": lambda g, dim, index: _index_select(g, dim, index.unique()).sum()})
 def _index_fill_tensor(input: Tensor, dim: int, index: Tensor, value: Tensor) -> Tensor:
     """`index_fill` with a 0-d tensor."""
     if not input._array.shape:
@@ -476,7 +481,7 @@ def _flat_index(input: Tensor, index: Tensor) -> Tensor:
     value = out_of_range(index, -numel, numel)
     if value is not None:
         raise DimensionError(f"out of range: tried to access index {value} on a tensor of {numel} elements.")
-    return index
+    return rules.as_places(index)
 
 
 def _put_flat(g: Tensor, shape: Shape, index: Tensor) -> Tensor:
@@ -484,7 +489,8 @@ def _put_flat(g: Tensor, shape: Shape, index: Tensor) -> Tensor:
     return _index_put(flat, [index.reshape(-1)], g.reshape(-1), True).reshape(shape)
 
 
-@operator(vjp={"input": lambda g, input_shape, index: _put_flat(g, input_shape, index)}, dtype_rule="any")
+@operator(vjp={"input": lambda g, input_shape, index: _put_flat(g, input_shape, index)}, dtype_rule="any",
+          samples=_samples.take)
 def _take(input: Tensor, index: Tensor) -> Tensor:
     """Look up in the flattened tensor."""
     return _index(input.reshape(-1), [_flat_index(input, index)]).reshape(index._array.shape)
@@ -504,10 +510,9 @@ def take(input: Tensor, index: Tensor, *, out: Tensor | None = None) -> Tensor:
     return result if out is None else _faces.write_apart("take", out, result, input, index)
 
 
-@operator(vjp={"input": lambda g, index, accumulate: (
-                   g if accumulate else put(g, index, g.new_zeros(index._array.shape))),
-               "source": lambda g, index, source_shape: take(g, index).reshape(source_shape)}, dtype_rule="any",
-          inplace=True)
+@operator(samples=_samples.put, dtype_rule="any", inplace=True, vjp={
+    "input": lambda g, index, accumulate: g if accumulate else put(g, index, g.new_zeros(index._array.shape)),
+    "source": lambda g, index, source_shape: take(g, index).reshape(source_shape)})
 def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
     """A copy with `source` at flat positions, or added there.
 
@@ -526,13 +531,11 @@ def _check_mask(op: str, mask: Any) -> None:
     if not isinstance(mask, Tensor):
         raise ArgumentTypeError(f"{op}(): argument 'mask' must be Tensor, not {type(mask).__name__}")
     if mask._kind.dtype is not dtypes.bool_:
-        raise ArgumentError(f"{op}: expected BoolTensor for mask; it only supports boolean masks, but got "
-                            f"dtype {mask.dtype}")
+        raise ArgumentError(f"{op}: expected BoolTensor for mask; it only supports boolean masks, but got {mask.dtype}")
 
 
-@operator(vjp={"input": lambda g, input_shape, mask: _index_put(
-    g.new_zeros(shapes.broadcast_shapes(input_shape, mask._array.shape)), [_wide(mask, input_shape)], g, False)},
-    dtype_rule="any")
+@operator(samples=_samples.masked_select, dtype_rule="any", vjp={"input": lambda g, input_shape, mask: _index_put(
+    g.new_zeros(shapes.broadcast_shapes(input_shape, mask._array.shape)), [_wide(mask, input_shape)], g, False)})
 def _masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where a mask, broadcast, is true."""
     shape = shapes.broadcast_shapes(input._array.shape, mask._array.shape, op="masked_select")
@@ -569,9 +572,9 @@ def _source_backward(g: Tensor, mask: Tensor, shape: Shape) -> Tensor:
     return picked.reshape(shape)
 
 
-@operator(vjp={"input": lambda g, mask: g.masked_fill(mask, 0),
-               "source": lambda g, mask, source_shape: _source_backward(g, mask, source_shape)}, dtype_rule="any",
-          inplace=True)
+@operator(samples=_samples.masked_scatter, dtype_rule="any", inplace=True, vjp={
+    "input": lambda g, mask: g.masked_fill(mask, 0),
+    "source": lambda g, mask, source_shape: _source_backward(g, mask, source_shape)})
 def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     """A copy with the elements of `source`, in order, where a mask is true.
 
@@ -595,5 +598,3 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     if not shape:
         return values.reshape(()).clone() if count else input.clone()
     return _index_put(input.expand(shape), [whole], values, False)
-
-

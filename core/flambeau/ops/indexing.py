@@ -15,7 +15,7 @@ from typing import Any
 
 from flambeau import dtypes, shapes
 from flambeau.discovery import Kind
-from flambeau.dispatch import composite, front, operator, primitive
+from flambeau.dispatch import composite, front, modes, operator, primitive
 from flambeau.dispatch import view as view_rule
 from flambeau.dispatch.run import bump
 from flambeau.errors import (
@@ -29,7 +29,7 @@ from flambeau.errors import (
     message,
 )
 from flambeau.graph import Node
-from flambeau.ops import construct, creation
+from flambeau.ops import _samples, construct, creation, rules
 from flambeau.ops.mutation import mutate
 from flambeau.ops.shape import _alias
 from flambeau.shapes import Shape
@@ -54,7 +54,7 @@ def _basic_name(node: Node) -> str:
 
 
 @view_rule(vjp={"input": lambda g, key, input_shape: _index_basic_backward(g, input_shape, key)}, method=False,
-           grad_name=_basic_name)
+           grad_name=_basic_name, samples=_samples.index_basic)
 def _index_basic(shape: Shape, strides: Shape, offset: int, key: Key) -> Layout:
     """Pick along dimensions by ints, slices and one Ellipsis."""
     extra = len(shape) - (len(key) - 1)
@@ -91,7 +91,7 @@ def _too_many(shape: Shape) -> DimensionError:
 
 
 @operator(vjp={"input": lambda g, key: _index_basic(g, key)}, method=False, dtype_rule="any",
-          grad_name="SliceBackward0")
+          grad_name="SliceBackward0", samples=_samples.index_basic_backward)
 def _index_basic_backward(input: Tensor, size: Shape, key: Key) -> Tensor:
     """Zeros of shape `size` with the input in the place that `key` picks."""
     result = input.new_zeros(size)
@@ -174,7 +174,7 @@ def __setitem__(self: Tensor, key: Any, value: Any) -> None:
     indices: list[Tensor | None] | None = None
     if basic is not None:
         view = _basic(self, basic)
-        if self._edge is None and self._view is None and value.__class__ in _REAL:
+        if self._edge is None and self._view is None and value.__class__ in _REAL and not modes.ACTIVE:
             self._kind.backend.copy(view._array, creation._full((), value, self._kind)._array)
             bump(self)
             return
@@ -376,7 +376,7 @@ def _index_tensor(input: Tensor, item: Tensor) -> Any:
             raise DeviceError(f"indices should be either on cpu or on the same device as the indexed tensor "
                               f"({input.device}); given: {item.device}")
         item = item.to(input._kind.device)
-    return item
+    return rules.as_places(item)
 
 
 # ---------------------------------------------------------------------------------------------- advanced indices
@@ -436,7 +436,7 @@ def _indices_backward(g: Tensor, shape: Shape, indices: Any) -> Tensor:
 
 
 @primitive(vjp={"input": lambda g, input_shape, indices: _indices_backward(g, input_shape, indices)}, method=False,
-           dtype_rule="any")
+           dtype_rule="any", samples=_samples.index)
 def _index(input: Tensor, indices: list[Tensor]) -> Shape:
     """Look up along the leading dimensions: an integer tensor, a mask, or None for a whole dimension, for each."""
     _check_indices(input, indices)
@@ -452,7 +452,8 @@ def _kept_backward(g: Tensor, indices: Any, accumulate: bool) -> Tensor:
 
 
 @primitive(vjp={"input": lambda g, indices, accumulate: _kept_backward(g, indices, accumulate),
-                "values": lambda g, indices: _values_backward(g, indices)}, dtype_rule="any")
+                "values": lambda g, indices: _values_backward(g, indices)}, dtype_rule="any",
+           samples=_samples.index_put)
 def _index_put(input: Tensor, indices: list[Tensor], values: Tensor, accumulate: bool) -> Shape:
     """A copy with `values` written to, or added at, the places that `index` would read."""
     _check_indices(input, indices)
@@ -477,7 +478,7 @@ def _put_arguments(input: Tensor, indices: Any, values: Tensor, accumulate: bool
 
 
 def _plain_index(input: Tensor, each: Tensor) -> Tensor:
-    found = each if isinstance(each, Tensor) and not each._array.shape else _index_tensor(input, each)
+    found = rules.as_places(each) if isinstance(each, Tensor) and not each._array.shape else _index_tensor(input, each)
     return found
 
 
@@ -535,7 +536,7 @@ def index_put_(self: Tensor, indices: Sequence[Tensor | None], values: Tensor, a
 
 
 # ---------------------------------------------------------------------------------------------- parts by name
-@composite()
+@composite(samples=_samples.on(((2, 3, 4), 0, 1), ((2, 3, 4), -2, -1)))
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """The view at one index of a dimension, which goes away.
 
@@ -559,7 +560,7 @@ def slice_dim(input: Tensor, dim: int, start: int | None, end: int | None, step:
     return _basic(input, ((WHOLE,) * dim) + (slice(start, end, step), ...))
 
 
-@composite()
+@composite(samples=_samples.on(((2, 5), 1, 1, 3), ((5, 2), -2, -2, 2)))
 def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     """The view of `length` indices of a dimension, from `start` on.
 
@@ -586,7 +587,7 @@ def narrow(input: Tensor, dim: int, start: Any, length: int) -> Tensor:
     return slice_dim(input, dim, start, start + length)
 
 
-@composite(out=True)
+@composite(samples=_samples.on(((2, 5), 1, 1, 3), ((5, 2), -2, 0, 2)), out=True)
 def narrow_copy(input: Tensor, dim: int, start: int, length: int) -> Tensor:
     """`narrow` as a copy."""
     return narrow(input, dim, start, length).clone()

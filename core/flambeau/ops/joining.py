@@ -9,6 +9,7 @@ from typing import Any
 from flambeau import dtypes, shapes
 from flambeau.dispatch import alias, composite, front, operator, primitive
 from flambeau.errors import ArgumentError, ArgumentTypeError, ArgumentValueError, ShapeError
+from flambeau.ops import _samples
 from flambeau.ops import shape as shape_ops
 from flambeau.ops.indexing import as_tensor, narrow
 from flambeau.shapes import Shape
@@ -28,7 +29,8 @@ def _parts(g: Tensor, dim: int, shapes_: Sequence[Shape]) -> list[Tensor | None]
     return found
 
 
-@primitive(vjp={"tensors": lambda g, dim, tensors_shape: _parts(g, dim, tensors_shape)}, dtype_rule="any", method=False)
+@primitive(vjp={"tensors": lambda g, dim, tensors_shape: _parts(g, dim, tensors_shape)}, dtype_rule="any", method=False,
+           samples=_samples.listed((((2, 3), (4, 3)),), (((2, 3), (2, 1), (2, 2)), -1)))
 def _cat(tensors: list[Tensor], dim: int) -> Shape:
     """Join along a dimension, counted from the start; all have one dtype."""
     first = tensors[0]._array.shape
@@ -98,7 +100,8 @@ concat = alias("concat", cat)
 concatenate = alias("concatenate", cat)
 
 
-@operator(vjp={"tensors": lambda g, dim: list(g.unbind(dim))}, dtype_rule="any", method=False)
+@operator(vjp={"tensors": lambda g, dim: list(g.unbind(dim))}, dtype_rule="any", method=False,
+          samples=_samples.listed((((2, 3), (2, 3)),), (((2, 3), (2, 3), (2, 3)), -1)))
 def _stack(tensors: list[Tensor], dim: int) -> Tensor:
     """Join along a new dimension, counted from the start."""
     return _cat([each.unsqueeze(dim) for each in tensors], dim)
@@ -124,7 +127,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
     return _stack(several, shapes.wrap_dim(dim, len(first) + 1))
 
 
-@composite(out=True, method=False)
+@composite(samples=_samples.listed((((2, 3), (2, 1)),), (((2,), (3,)),)), out=True, method=False)
 def hstack(tensors: Sequence[Tensor]) -> Tensor:
     """Tensors side by side: joined along dimension 1, vectors along 0.
 
@@ -138,7 +141,7 @@ def hstack(tensors: Sequence[Tensor]) -> Tensor:
     return cat(several, 0 if several[0].dim() == 1 else 1)
 
 
-@composite(out=True, method=False)
+@composite(samples=_samples.listed((((2, 3), (1, 3)),), (((3,), (2, 3)),)), out=True, method=False)
 def vstack(tensors: Sequence[Tensor]) -> Tensor:
     """Tensors on top of one another: joined along dimension 0, vectors as rows.
 
@@ -155,7 +158,7 @@ def vstack(tensors: Sequence[Tensor]) -> Tensor:
 row_stack = alias("row_stack", vstack)
 
 
-@composite(out=True, method=False)
+@composite(samples=_samples.listed((((2, 3, 1), (2, 3, 2)),), (((2, 3), (2, 3)),)), out=True, method=False)
 def dstack(tensors: Sequence[Tensor]) -> Tensor:
     """Tensors joined along dimension 2, after each was given three dimensions.
 
@@ -168,7 +171,7 @@ def dstack(tensors: Sequence[Tensor]) -> Tensor:
     return cat(shape_ops.atleast_3d(_common(tensors, "dstack")), 2)
 
 
-@composite(out=True, method=False)
+@composite(samples=_samples.listed((((2,), (2, 3)),)), out=True, method=False)
 def column_stack(tensors: Sequence[Tensor]) -> Tensor:
     """Tensors side by side, vectors as columns.
 
@@ -183,7 +186,7 @@ def column_stack(tensors: Sequence[Tensor]) -> Tensor:
     return hstack(several)
 
 
-@composite(method=False)
+@composite(samples=_samples.together(((2, 3), (3, 1)), ((2,), ())), method=False)
 def block_diag(*tensors: Tensor) -> Tensor:
     """The matrix with the given matrices on its diagonal, and zeros elsewhere.
 
@@ -208,7 +211,12 @@ def block_diag(*tensors: Tensor) -> Tensor:
     return cat(rows, 0)
 
 
-@composite(method=False)
+def _samples_meshgrid(make: Any) -> _samples.Calls:
+    for indexing in ("ij", "xy"):
+        yield (make(2), make(3), make(4)), {"indexing": indexing}
+
+
+@composite(samples=_samples_meshgrid, method=False)
 def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     """The coordinates of the grid that vectors span, as expanded views; `indexing` is "ij" or "xy".
 
@@ -246,7 +254,7 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
     return tuple(grids)
 
 
-@composite(method=False)
+@composite(samples=_samples.together(((2,), (3,)), ((2,),)), method=False)
 def cartesian_prod(*tensors: Tensor) -> Tensor:
     """All combinations of the elements of vectors, one per row.
 
@@ -264,7 +272,7 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
     return stack([each.flatten() for each in meshgrid(*tensors, indexing="ij")], 1)
 
 
-@composite(method=False)
+@composite(samples=_samples.on(((4,),), ((4,), 3), ((3,), 2, True)), method=False)
 def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
     """All choices of `r` elements of a vector, one per row, in order.
 

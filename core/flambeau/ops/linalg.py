@@ -13,6 +13,7 @@ from flambeau import dispatch, shapes
 from flambeau.dtypes import BOOL, INTEGER, scalar_name
 from flambeau.errors import ArgumentTypeError, DtypeError, ShapeError, UnsupportedDtypeError
 from flambeau.ops import _faces
+from flambeau.ops._samples import Calls, Samples, together
 from flambeau.ops.reduction import _sum
 from flambeau.shapes import Shape, describe
 from flambeau.tensor import Tensor
@@ -69,9 +70,7 @@ def _matmul_other(g: Tensor, input: Tensor, ndim: int) -> Tensor:
     return _adjoint(input).matmul(g)
 
 
-def _samples_matmul(make: Any) -> Any:
-    yield (make(2, 3, 4), make(2, 4, 5)), {}
-    yield (make(2, 1, 3, 4), make(5, 4, 2)), {}
+_samples_matmul = together(((2, 1, 3, 4), (5, 4, 2)), ((2, 3, 4), (4, 2)), ((4,), (2, 4, 3)), ((2, 3, 4), (4,)))
 
 
 @dispatch.primitive(grad_name="UnsafeViewBackward0", samples=_samples_matmul, vjp={
@@ -92,11 +91,7 @@ def _shape_mm(input: Tensor, mat2: Tensor) -> Shape:
     return a[0], b[1]
 
 
-def _samples_mm(make: Any) -> Any:
-    yield (make(2, 3), make(3, 4)), {}
-
-
-@dispatch.operator(samples=_samples_mm, shape_rule=_shape_mm, vjp={
+@dispatch.operator(samples=together(((2, 3), (3, 4))), shape_rule=_shape_mm, vjp={
     "input": lambda g, mat2: mm(g, _adjoint(mat2)),
     "mat2": lambda g, input: mm(_adjoint(input), g)})
 def _mm(input: Tensor, mat2: Tensor) -> Tensor:
@@ -130,11 +125,7 @@ def _shape_bmm(input: Tensor, mat2: Tensor) -> Shape:
     return a[0], a[1], b[2]
 
 
-def _samples_bmm(make: Any) -> Any:
-    yield (make(2, 3, 4), make(2, 4, 5)), {}
-
-
-@dispatch.operator(samples=_samples_bmm, shape_rule=_shape_bmm, vjp={
+@dispatch.operator(samples=together(((2, 3, 4), (2, 4, 5))), shape_rule=_shape_bmm, vjp={
     "input": lambda g, mat2: g.bmm(_adjoint(mat2)),
     "mat2": lambda g, input: _adjoint(input).bmm(g)})
 def _bmm(input: Tensor, mat2: Tensor) -> Tensor:
@@ -167,11 +158,7 @@ def _shape_mv(input: Tensor, vec: Tensor) -> Shape:
     return (a[0],)
 
 
-def _samples_mv(make: Any) -> Any:
-    yield (make(2, 3), make(3)), {}
-
-
-@dispatch.operator(samples=_samples_mv, shape_rule=_shape_mv, vjp={
+@dispatch.operator(samples=together(((2, 3), (3,))), shape_rule=_shape_mv, vjp={
     "input": lambda g, vec: outer(g, _conj(vec)),
     "vec": lambda g, input: mv(_adjoint(input), g)})
 def _mv(input: Tensor, vec: Tensor) -> Tensor:
@@ -203,11 +190,7 @@ def _shape_dot(input: Tensor, tensor: Tensor) -> Shape:
     return ()
 
 
-def _samples_dot(make: Any) -> Any:
-    yield (make(3), make(3)), {}
-
-
-@dispatch.operator(samples=_samples_dot, shape_rule=_shape_dot, vjp={
+@dispatch.operator(samples=together(((3,), (3,))), shape_rule=_shape_dot, vjp={
     "input": lambda g, tensor: g * _conj(tensor), "tensor": lambda g, input: g * _conj(input)})
 def _dot(input: Tensor, tensor: Tensor) -> Tensor:
     """The sum of products of two vectors."""
@@ -238,7 +221,7 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     return _dot(input, tensor)
 
 
-@dispatch.composite(out=True)
+@dispatch.composite(out=True, samples=together(((3,), (3,))))
 def vdot(input: Tensor, other: Tensor) -> Tensor:
     """`dot` with the first vector conjugated.
 
@@ -294,7 +277,7 @@ def _matmul_vector(input: Tensor, vector: Tensor) -> Tensor:
     return _mv(input.reshape(_faces.count(a, range(len(a) - 1)), a[-1]), vector).view(a[:-1])
 
 
-@dispatch.composite(out=True)
+@dispatch.composite(out=True, samples=together(((2,), (3,))))
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
     """All products of the elements of two vectors, as a matrix.
 
@@ -333,11 +316,20 @@ def _affine(op: str, input: Tensor, product: Tensor, beta: Any, alpha: Any) -> T
     return product if beta == 0 else product + _scaled(input, beta)
 
 
+def _with_addend(full: Shape, part: Shape, *factors: Shape) -> Samples:
+    """Samples of beta * addend + alpha * product: an addend of the result's shape, one that broadcasts, and none."""
+    def samples(make: Any) -> Calls:
+        yield (make(*full), *[make(*each) for each in factors]), {"beta": 2, "alpha": 3}
+        yield (make(*part), *[make(*each) for each in factors]), {}
+        yield (make(*part), *[make(*each) for each in factors]), {"beta": 0, "alpha": 2}
+    return samples
+
+
 def _conjugate(number: Any) -> Any:
     return number.conjugate()
 
 
-@dispatch.operator(inplace=True, vjp={
+@dispatch.operator(inplace=True, samples=_with_addend((2, 4), (4,), (2, 3), (3, 4)), vjp={
     "input": lambda g, beta: _scaled(g, _conjugate(beta)),
     "mat1": lambda g, mat2, alpha: _scaled(mm(g, _adjoint(mat2)), _conjugate(alpha)),
     "mat2": lambda g, mat1, alpha: _scaled(mm(_adjoint(mat1), g), _conjugate(alpha))})
@@ -354,7 +346,7 @@ def addmm(input: Tensor, mat1: Tensor, mat2: Tensor, beta: Any = 1, alpha: Any =
     return _affine("addmm", input, mm(mat1, mat2), beta, alpha)
 
 
-@dispatch.operator(inplace=True, vjp={
+@dispatch.operator(inplace=True, samples=_with_addend((2,), (1,), (2, 3), (3,)), vjp={
     "input": lambda g, beta: _scaled(g, _conjugate(beta)),
     "mat": lambda g, vec, alpha: _scaled(outer(g, _conj(vec)), _conjugate(alpha)),
     "vec": lambda g, mat, alpha: _scaled(mv(_adjoint(mat), g), _conjugate(alpha))})
@@ -370,7 +362,7 @@ def addmv(input: Tensor, mat: Tensor, vec: Tensor, beta: Any = 1, alpha: Any = 1
     return _affine("addmv", input, mv(mat, vec), beta, alpha)
 
 
-@dispatch.operator(inplace=True, vjp={
+@dispatch.operator(inplace=True, samples=_with_addend((2, 3, 2), (3, 1), (2, 3, 4), (2, 4, 2)), vjp={
     "input": lambda g, beta: _scaled(g, _conjugate(beta)),
     "batch1": lambda g, batch2, alpha: _scaled(bmm(g, _adjoint(batch2)), _conjugate(alpha)),
     "batch2": lambda g, batch1, alpha: _scaled(bmm(_adjoint(batch1), g), _conjugate(alpha))})
@@ -386,7 +378,7 @@ def baddbmm(input: Tensor, batch1: Tensor, batch2: Tensor, beta: Any = 1, alpha:
     return _affine("baddbmm", input, bmm(batch1, batch2), beta, alpha)
 
 
-@dispatch.operator(inplace=True, vjp={
+@dispatch.operator(inplace=True, samples=_with_addend((3, 2), (2,), (2, 3, 4), (2, 4, 2)), vjp={
     "input": lambda g, beta: _scaled(g, _conjugate(beta)),
     "batch1": lambda g, batch2, alpha: _scaled(g.matmul(_adjoint(batch2)), _conjugate(alpha)),
     "batch2": lambda g, batch1, alpha: _scaled(_adjoint(batch1).matmul(g), _conjugate(alpha))})
@@ -403,7 +395,7 @@ def addbmm(input: Tensor, batch1: Tensor, batch2: Tensor, beta: Any = 1, alpha: 
     return _affine("addbmm", input, product.sum(0, dtype=product._kind.dtype), beta, alpha)
 
 
-@dispatch.operator(inplace=True, vjp={
+@dispatch.operator(inplace=True, samples=_with_addend((2, 3), (3,), (2,), (3,)), vjp={
     "input": lambda g, beta: _scaled(g, _conjugate(beta)),
     "vec1": lambda g, vec2, alpha: _scaled(mv(g, _conj(vec2)), _conjugate(alpha)),
     "vec2": lambda g, vec1, alpha: _scaled(mv(g.t(), _conj(vec1)), _conjugate(alpha))})
@@ -431,7 +423,8 @@ def _linear_name(node: Any) -> str:
     return "ViewBackward0" if node.edges[2] is not None else "UnsafeViewBackward0"
 
 
-@dispatch.operator(namespace="internal", method=False, grad_name="MmBackward0", vjp={
+@dispatch.operator(namespace="internal", method=False, grad_name="MmBackward0",
+                   samples=together(((3, 5), (3, 4)), ((2, 3, 5), (2, 3, 4))), vjp={
     "g": lambda h, input: _linear(input, h, None),
     "input": lambda h, g: g.matmul(_conj(h))})
 def linear_weight_grad(g: Tensor, input: Tensor) -> Tensor:
@@ -461,13 +454,9 @@ def _shape_linear(input: Tensor, weight: Tensor, bias: Tensor | None) -> Shape:
     return (*a[:-1], w[0])
 
 
-def _samples_linear(make: Any) -> Any:
-    yield (make(3, 4), make(5, 4), make(5)), {}
-    yield (make(2, 3, 4), make(5, 4), None), {}
-
-
 @dispatch.operator(namespace="nn.functional", method=False, shape_rule=_shape_linear, grad_name=_linear_name,
-                   samples=_samples_linear, vjp={
+                   samples=together(((3, 4), (5, 4), (5,)), ((2, 3, 4), (5, 4)), ((4,), (3, 4), (3,)), ((2, 4), (4,))),
+                   vjp={
     "input": lambda g, weight: g.matmul(_conj(weight)),
     "weight": lambda g, input: linear_weight_grad(g, input),
     "bias": _linear_bias_gradient})
@@ -490,7 +479,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     try:
         kind = input._kind
-        if weight._kind is not kind or (bias is not None and bias._kind is not kind):
+        if weight._kind is not kind or (bias is not None and bias._kind is not kind) or kind.dtype.category == BOOL:
             same_dtype("linear", *(each for each in (input, weight, bias) if each is not None))
         if len(weight._array.shape) == 2 and input._array.shape:
             return _linear(input, weight, bias)
@@ -503,7 +492,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     return product if bias is None else product + bias
 
 
-@dispatch.composite(namespace="nn.functional", method=False)
+@dispatch.composite(namespace="nn.functional", method=False,
+                    samples=together(((2, 3), (2, 4), (5, 3, 4), (5,)), ((2, 3, 2), (2, 3, 4), (3, 2, 4))))
 def bilinear(input1: Tensor, input2: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """input1 @ weight[k] @ input2 + bias[k] for every output k, over the last dimensions.
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau import dispatch, dtypes
-from flambeau.errors import ArgumentValueError, DimensionError, DtypeError, ShapeError
+from flambeau.errors import ArgumentValueError, DimensionError, DtypeError, ShapeError, UnsupportedDtypeError
 from flambeau.ops import _faces
 from flambeau.ops._losses import REDUCTIONS, checked_reduction, reduced
+from flambeau.ops._samples import Calls
 from flambeau.ops.softmax import _log_softmax_backward_data, log_softmax
 from flambeau.ops.special import xlogy
 from flambeau.shapes import Shape
@@ -31,13 +32,69 @@ def _check_classes(input: Tensor, target: Tensor, ignore_index: int) -> None:
                              "elements to ignore")
 
 
+# ---------------------------------------------------------------------------------------------- samples
+_ROWS = [3, 0, 1, 0]                    # classes of four rows, out of four
+_PIXELS = [[1, 0, 2], [2, 1, 1]]        # and of a batch of two with three places each, out of three
+
+
+def _classes(make: Any, classes: Any) -> Any:
+    return make.fixed(classes, dtype=dtypes.int64)
+
+
+def _weights(make: Any, count: int) -> Any:
+    return make(count, low=0.25, high=2, requires_grad=False)   # the weights of classes are constants
+
+
+def _samples_mean(make: Any) -> Calls:
+    yield (make(4, 4), _classes(make, _ROWS), -100), {}
+    yield (make(4, 4), _classes(make, _ROWS), 0), {}
+
+
+def _samples_mean_backward(make: Any) -> Calls:
+    if make.dtype.is_floating_point:
+        yield (make(), make(4, 4, low=-3, high=-0.1), _classes(make, _ROWS), -100), {}
+        yield (make(), make(4, 4, low=-3, high=-0.1), _classes(make, _ROWS), 0), {}
+
+
+def _samples_nll_backward(make: Any) -> Calls:
+    yield (make(), _classes(make, _ROWS), None, "mean", -100, (4, 4)), {}
+    yield (make(), _classes(make, _ROWS), _weights(make, 4), "mean", 0, (4, 4)), {}
+    yield (make(), _classes(make, _ROWS), _weights(make, 4), "sum", 3, (4, 4)), {}
+    yield (make(2, 3), _classes(make, _PIXELS), _weights(make, 3), "none", 1, (2, 3, 3)), {}
+
+
+def _samples_nll(make: Any) -> Calls:
+    """Of class indices: weights, a class to ignore, every reduction, places, and no batch."""
+    yield (make(4, 4), _classes(make, _ROWS)), {}
+    yield (make(4, 4), _classes(make, _ROWS), _weights(make, 4)), {"ignore_index": 0}
+    yield (make(4, 4), _classes(make, _ROWS), _weights(make, 4)), {"reduction": "sum", "ignore_index": 3}
+    yield (make(2, 3, 3), _classes(make, _PIXELS), _weights(make, 3)), {"reduction": "none", "ignore_index": 1}
+    yield (make(4), _classes(make, 2)), {}
+
+
+def _samples_cross_entropy(make: Any) -> Calls:
+    """Those of class indices, smoothed, and of probabilities."""
+    yield from _samples_nll(make)
+    for reduction in REDUCTIONS:
+        yield (make(4, 4), _classes(make, _ROWS), _weights(make, 4)), {
+            "ignore_index": 0, "label_smoothing": 0.25, "reduction": reduction}
+        yield (make(3, 4), make.probabilities(3, 4)), {"reduction": reduction}
+    yield (make(2, 3, 2), make.probabilities(2, 3, 2), _weights(make, 3)), {"label_smoothing": 0.25}
+
+
+def _samples_kl_div(make: Any) -> Calls:
+    for reduction in (*REDUCTIONS, "batchmean"):
+        yield (make(3, 4, low=-4, high=-0.1), make.probabilities(3, 4)), {"reduction": reduction}
+    yield (make(2, 3), make(2, 3, low=-4, high=-0.1)), {"log_target": True}
+
+
 # ---------------------------------------------------------------------------------------------- the usual case
 def _cross_entropy_shape(input: Tensor, target: Tensor, ignore_index: int) -> Shape:
     _check_classes(input, target, ignore_index)
     return ()
 
 
-@dispatch.operator(method=False)
+@dispatch.operator(method=False, samples=_samples_mean_backward)
 def _cross_entropy_mean_backward(grad: Tensor, logs: Tensor, target: Tensor, ignore_index: int) -> Tensor:
     """(softmax - one_hot) * grad / rows, from the logarithm of softmax; ignored rows get nothing."""
     kept = target != ignore_index
@@ -55,12 +112,8 @@ def _cross_entropy_gradient(g: Any, logs: Tensor, target: Tensor, ignore_index: 
     return through_logs if through_loss is None else through_loss + through_logs
 
 
-def _samples_cross_entropy(make: Any) -> Any:
-    yield (make(3, 4), make(3, low=0, high=4).to(dtypes.int64), -100), {}
-
-
 @dispatch.operator(outputs=("loss", "logs"), method=False, grad_name="NllLossBackward0",
-                   shape_rule=_cross_entropy_shape, samples=_samples_cross_entropy, vjp={
+                   shape_rule=_cross_entropy_shape, samples=_samples_mean, vjp={
     "input": lambda g, logs, target, ignore_index: _cross_entropy_gradient(g, logs, target, ignore_index)})
 def _cross_entropy_mean(input: Tensor, target: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
     """The mean of -log_softmax at the target's classes, for (rows, classes) and (rows,); and log_softmax itself."""
@@ -69,7 +122,7 @@ def _cross_entropy_mean(input: Tensor, target: Tensor, ignore_index: int) -> tup
 
 
 # ---------------------------------------------------------------------------------------------- class indices
-@dispatch.operator(method=False)
+@dispatch.operator(method=False, samples=_samples_nll_backward)
 def _nll_loss_backward(grad: Tensor, target: Tensor, weight: Tensor | None, reduction: str, ignore_index: int,
                        shape: Shape) -> Tensor:
     """The gradient of nll_loss: minus the weights, at the target's places."""
@@ -99,11 +152,6 @@ def _nll_name(node: Any) -> str:
 def _nll_shape(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, ignore_index: int) -> Shape:
     _check_classes(input, target, ignore_index)
     return tuple(target._array.shape) if reduction == NONE else ()
-
-
-def _samples_nll(make: Any) -> Any:
-    yield (make(3, 4), make(3, low=0, high=4).to(dtypes.int64), None, "mean", -100), {}
-    yield (make(3, 4, 2), make(3, 2, low=0, high=4).to(dtypes.int64), make(4), "none", -100), {}
 
 
 @dispatch.operator(namespace="nn.functional", method=False, grad_name=_nll_name, shape_rule=_nll_shape,
@@ -162,12 +210,15 @@ def nll_loss(input: Tensor, target: Tensor, weight: Tensor | None = None, size_a
     reduction = checked_reduction("nll_loss", reduction, size_average, reduce)
     single = input.dim() == 1
     input, target = _check_target("nll_loss", input, target, weight)
+    if not input._kind.dtype.is_floating_point:
+        raise UnsupportedDtypeError(f"nll_loss: \"nll_loss_out_frame\" not implemented for "
+                                    f"'{_faces.scalar_name(input._kind.dtype)}'; convert the input")
     result = _nll_loss(input, target, weight, reduction, ignore_index)
     return result.squeeze(0) if single and reduction == NONE else result
 
 
 # ---------------------------------------------------------------------------------------------- logits
-@dispatch.composite(namespace="nn.functional", method=False)
+@dispatch.composite(namespace="nn.functional", method=False, samples=_samples_cross_entropy)
 def cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None = None, size_average: Any = None,
                   ignore_index: int = -100, reduce: Any = None, reduction: str = "mean",
                   label_smoothing: float = 0.0) -> Tensor:
@@ -231,11 +282,11 @@ def _of_probabilities(input: Tensor, target: Tensor, weight: Tensor | None, redu
     if weight is not None:
         terms = terms * _along(weight, input.dim(), dim)
     if reduction == MEAN:
-        return -terms.sum() / (input.numel() // classes)
+        return -terms.sum() / (input.numel() // classes if input.numel() else float("nan"))
     return -terms.sum() if reduction == SUM else -terms.sum(dim)
 
 
-@dispatch.composite(namespace="nn.functional", method=False)
+@dispatch.composite(namespace="nn.functional", method=False, samples=_samples_kl_div)
 def kl_div(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
            log_target: bool = False) -> Tensor:
     """target * (log(target) - input), element by element: the input, and the target if `log_target`, are logarithms.
@@ -247,6 +298,11 @@ def kl_div(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any 
     >>> torch.nn.functional.kl_div(torch.tensor([[0.5, 0.5]]).log(), torch.tensor([[0.5, 0.5]]), reduction="batchmean")
     tensor(0.)
     """
+    for each in (input, target):
+        if not each._kind.dtype.is_floating_point:
+            which = "Complex" if each._kind.dtype.is_complex else "Integral"
+            raise DtypeError(f"kl_div: {which} inputs not supported; given: {_faces.scalar_name(each._kind.dtype)}; "
+                             "convert them, for example to torch.float32")
     batchmean = reduction == "batchmean"
     reduction = checked_reduction("kl_div", SUM if batchmean else reduction, size_average, reduce)
     if log_target:

@@ -10,22 +10,99 @@ import math
 from typing import Any
 
 from flambeau import dispatch
-from flambeau.dtypes import scalar_name
-from flambeau.errors import ArgumentError, ArgumentValueError, DtypeError, ShapeError
+from flambeau.dtypes import int64, scalar_name
+from flambeau.errors import ArgumentError, ArgumentValueError, DtypeError, ShapeError, UnsupportedDtypeError
 from flambeau.ops import _faces
-from flambeau.ops._losses import checked_reduction, reduced, warn_sizes, weighted
+from flambeau.ops._losses import REDUCTIONS, checked_reduction, reduced, warn_sizes, weighted
+from flambeau.ops._samples import Calls, Samples
 from flambeau.ops.normalization import cosine_similarity, pairwise_distance
 from flambeau.tensor import Tensor
 
 
-def _samples(make: Any) -> Any:
-    yield (make(3, 4), make(3, 4), "mean"), {}
-    yield (make(3, 4), make(3, 4), "none"), {}
+# ---------------------------------------------------------------------------------------------- samples
+def _samples(*options: tuple[str, Any]) -> Samples:
+    """Of a loss of inputs and targets: every reduction, and further keywords."""
+    def samples(make: Any) -> Calls:
+        for reduction in REDUCTIONS:
+            yield (make(3, 4), make(3, 4)), {"reduction": reduction}
+        for name, value in options:
+            yield (make(2, 3), make(2, 3)), {name: value, "reduction": "none"}
+    return samples
 
 
-def _samples_beta(make: Any) -> Any:
-    yield (make(3, 4), make(3, 4), "mean", 0.5), {}
-    yield (make(3, 4), make(3, 4), "sum", 1.0), {}
+def _samples_weighted(*options: tuple[str, Any]) -> Samples:
+    """The same with weights of elements."""
+    def samples(make: Any) -> Calls:
+        yield from _samples(*options)(make)
+        for reduction in REDUCTIONS:
+            yield (make(2, 3), make(2, 3)), {"weight": make.positive(2, 3), "reduction": reduction}
+    return samples
+
+
+def _samples_poisson(make: Any) -> Calls:
+    for reduction in REDUCTIONS:
+        yield (make(2, 3, low=-1, high=2), make(2, 3, low=0.25, high=4)), {"reduction": reduction, "full": True}
+    yield (make(2, 3), make(2, 3, low=0.25, high=4)), {}
+    yield (make.positive(2, 3), make(2, 3, low=0.25, high=4)), {"log_input": False, "eps": 0.125}
+
+
+def _samples_gaussian(make: Any) -> Calls:
+    for reduction in REDUCTIONS:
+        yield (make(2, 3), make(2, 3), make.positive(2, 3)), {"reduction": reduction, "full": reduction == "sum"}
+    yield (make(2, 3), make(2, 3), make.positive(2, 1)), {"eps": 1.0}
+    yield (make(2, 3), make(2, 3), make.positive(2)), {}
+    yield (make(2, 3), make(2, 3), 1.5), {}
+
+
+def _samples_binary(make: Any) -> Calls:
+    def inside(*shape: int) -> Any:
+        return make(*shape, low=0.125, high=0.875)
+    for reduction in REDUCTIONS:
+        yield (inside(2, 3), inside(2, 3)), {"reduction": reduction}
+        yield (inside(2, 3), inside(2, 3), make(3, low=0.25, high=2, requires_grad=False)), {"reduction": reduction}
+
+
+def _samples_logits(make: Any) -> Calls:
+    def weight(*shape: int) -> Any:
+        return make(*shape, low=0.25, high=2, requires_grad=False)
+    for reduction in REDUCTIONS:
+        yield (make(2, 3), make(2, 3, low=0, high=1)), {"reduction": reduction}
+        yield (make(2, 3), make(2, 3, low=0, high=1), weight(2, 3)), {"reduction": reduction, "pos_weight": weight(3)}
+
+
+def _signs(make: Any, signs: Any) -> Any:
+    return make.fixed(signs, dtype=int64)   # which of two classes, or of two orders
+
+
+def _samples_margin(make: Any) -> Calls:
+    """Of a sign for each element."""
+    signs = [[1, -1, 1], [-1, -1, 1]]
+    for reduction in REDUCTIONS:
+        yield (make(2, 3), _signs(make, signs)), {"reduction": reduction}
+
+
+def _samples_hinge(make: Any) -> Calls:
+    yield from _samples_margin(make)
+    yield (make(3), _signs(make, [-1, 1, -1])), {"margin": 2.5}
+
+
+def _samples_ranking(make: Any) -> Calls:
+    for reduction in REDUCTIONS:
+        yield (make(4), make(4), _signs(make, [1, -1, -1, 1])), {"reduction": reduction}
+    yield (make(2, 3), make(2, 3), _signs(make, [[1, -1, 1]])), {"margin": 1.5}
+
+
+def _samples_cosine(make: Any) -> Calls:
+    for reduction in REDUCTIONS:
+        yield (make(3, 4), make(3, 4), _signs(make, [1, -1, -1])), {"reduction": reduction, "margin": -0.75}
+    yield (make(3), make(3), _signs(make, 1)), {}
+
+
+def _samples_triplet(make: Any) -> Calls:
+    for reduction in REDUCTIONS:
+        yield (make(3, 4), make(3, 4), make(3, 4)), {"reduction": reduction, "margin": 4.0}
+    yield (make(3, 4), make(3, 4), make(3, 4)), {"swap": True, "margin": 3.0, "reduction": "none"}
+    yield (make(3, 4), make(3, 4), make(3, 4)), {"p": 3, "eps": 0.125, "margin": 3.0}
 
 
 def _share(g: Tensor, reduction: str, difference: Tensor) -> Tensor:
@@ -39,7 +116,7 @@ def _mse_gradient(g: Tensor, input: Tensor, target: Tensor, reduction: str) -> T
     return difference * (_share(g, reduction, difference) * 2)
 
 
-@dispatch.operator(namespace="nn.functional", method=False, samples=_samples, vjp={
+@dispatch.operator(namespace="nn.functional", method=False, samples=_samples_weighted(), vjp={
     "input": lambda g, input, target, reduction: _mse_gradient(g, input, target, reduction),
     "target": lambda g, input, target, reduction: -_mse_gradient(g, input, target, reduction)})
 def _mse_loss(input: Tensor, target: Tensor, reduction: str) -> Tensor:
@@ -64,13 +141,16 @@ def mse_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: An
     if weight is not None:
         losses = weight * (input - target) ** 2
         return weighted(losses, weight, reduction)
+    if not input._kind.differentiable and not target._kind.differentiable:
+        raise UnsupportedDtypeError(f"mse_loss: \"mse_cpu\" not implemented for '{scalar_name(input._kind.dtype)}'; "
+                                    "convert the operands, for example to torch.float32")
     if input._kind is not target._kind:
         difference = input - target
         return reduced(difference * difference, reduction)
     return _mse_loss(input, target, reduction)
 
 
-@dispatch.composite(namespace="nn.functional", method=False)
+@dispatch.composite(namespace="nn.functional", method=False, samples=_samples_weighted())
 def l1_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
             weight: Tensor | None = None) -> Tensor:
     """The mean (or "sum", or "none") of absolute differences.
@@ -87,13 +167,20 @@ def l1_loss(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any
     return reduced(losses, reduction) if weight is None else weighted(losses * weight, weight, reduction)
 
 
+def _refuse_complex(op: str, input: Tensor) -> None:
+    """Complex differences have no order that tells small ones from large ones in each direction."""
+    if input._kind.dtype.is_complex:
+        raise UnsupportedDtypeError(f"{op}: \"{op}\" not implemented for '{scalar_name(input._kind.dtype)}'; "
+                                    "convert the input, for example with abs()")
+
+
 def _smooth_gradient(g: Tensor, input: Tensor, target: Tensor, reduction: str, beta: float) -> Tensor:
     difference = input - target
     slope = (difference / beta).clamp(-1, 1)
     return slope * _share(g, reduction, difference)
 
 
-@dispatch.operator(namespace="nn.functional", method=False, samples=_samples_beta,
+@dispatch.operator(namespace="nn.functional", method=False, samples=_samples(("beta", 2.5), ("beta", 0)),
                    grad_name="SmoothL1LossBackward0", vjp={
     "input": lambda g, input, target, reduction, beta: _smooth_gradient(g, input, target, reduction, beta),
     "target": lambda g, input, target, reduction, beta: -_smooth_gradient(g, input, target, reduction, beta)})
@@ -120,6 +207,7 @@ def smooth_l1_loss(input: Tensor, target: Tensor, size_average: Any = None, redu
         raise ArgumentError(f"smooth_l1_loss does not support negative values for beta; given: {beta}")
     if beta == 0:
         return l1_loss(input, target, reduction=reduction)
+    _refuse_complex("smooth_l1_loss", input)
     return _smooth_l1_loss(input, target, reduction, beta)
 
 
@@ -128,7 +216,7 @@ def _huber_gradient(g: Tensor, input: Tensor, target: Tensor, reduction: str, de
     return difference.clamp(-delta, delta) * _share(g, reduction, difference)
 
 
-@dispatch.operator(namespace="nn.functional", method=False, samples=_samples_beta, vjp={
+@dispatch.operator(namespace="nn.functional", method=False, samples=_samples_weighted(("delta", 2.5)), vjp={
     "input": lambda g, input, target, reduction, delta: _huber_gradient(g, input, target, reduction, delta),
     "target": lambda g, input, target, reduction, delta: -_huber_gradient(g, input, target, reduction, delta)})
 def _huber_loss(input: Tensor, target: Tensor, reduction: str, delta: float) -> Tensor:
@@ -150,15 +238,15 @@ def huber_loss(input: Tensor, target: Tensor, reduction: str = "mean", delta: fl
     """
     reduction = checked_reduction("huber_loss", reduction)
     warn_sizes(input, target)
+    _refuse_complex("huber_loss", input)
     if delta <= 0:
         raise ArgumentError(f"huber_loss does not support non-positive values for delta; given: {delta}")
     if weight is not None:
-        losses = _huber_loss(input, target, "none", delta) * weight
-        return weighted(losses, weight, reduction)
+        return reduced(_huber_loss(input, target, "none", delta) * weight, reduction)
     return _huber_loss(input, target, reduction, delta)
 
 
-@dispatch.composite(namespace="nn.functional", method=False)
+@dispatch.composite(namespace="nn.functional", method=False, samples=_samples_poisson)
 def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool = True, full: bool = False,
                      size_average: Any = None, eps: float = 1e-8, reduce: Any = None,
                      reduction: str = "mean") -> Tensor:
@@ -180,7 +268,7 @@ def poisson_nll_loss(input: Tensor, target: Tensor, log_input: bool = True, full
     return reduced(losses, reduction)
 
 
-@dispatch.composite(namespace="nn.functional", method=False)
+@dispatch.composite(namespace="nn.functional", method=False, samples=_samples_gaussian)
 def gaussian_nll_loss(input: Tensor, target: Tensor, var: Any, full: bool = False, eps: float = 1e-6,
                       reduction: str = "mean") -> Tensor:
     """Minus the log-likelihood of targets under normal distributions with the input as mean and variance `var`.
@@ -196,6 +284,9 @@ def gaussian_nll_loss(input: Tensor, target: Tensor, var: Any, full: bool = Fals
         if var < 0:
             raise ArgumentValueError("var has negative entry/entries")
         var = input.detach() * 0 + var
+    elif not var._kind.differentiable:
+        raise DtypeError("gaussian_nll_loss: result type Float can't be cast to the desired output type "
+                         f"{scalar_name(var._kind.dtype)}; give var as floats, for example var.float()")
     elif bool((var.detach() < 0).any()):
         raise ArgumentValueError("var has negative entry/entries")
     if var._array.shape != input._array.shape:
@@ -223,7 +314,7 @@ def _bce_target_gradient(g: Tensor, input: Tensor, target: Tensor, weight: Tenso
     return slope * _share(g, reduction, input)
 
 
-@dispatch.operator(namespace="nn.functional", method=False, vjp={
+@dispatch.operator(namespace="nn.functional", method=False, samples=_samples_binary, vjp={
     "input": lambda g, input, target, weight, reduction: _bce_gradient(g, input, target, weight, reduction),
     "target": lambda g, input, target, weight, reduction: _bce_target_gradient(g, input, target, weight, reduction)})
 def _binary_cross_entropy(input: Tensor, target: Tensor, weight: Tensor | None, reduction: str) -> Tensor:
@@ -286,7 +377,7 @@ def _logits_target_gradient(g: Tensor, input: Tensor, weight: Tensor | None, pos
     return slope * _share(g, reduction, slope)
 
 
-@dispatch.operator(method=False, namespace="nn.functional", vjp={
+@dispatch.operator(method=False, namespace="nn.functional", samples=_samples_logits, vjp={
     "input": lambda g, input, target, weight, pos_weight, reduction:
         _logits_gradient(g, input, target, weight, pos_weight, reduction),
     "target": lambda g, input, weight, pos_weight, reduction:
@@ -321,11 +412,13 @@ def binary_cross_entropy_with_logits(input: Tensor, target: Tensor, weight: Tens
     return _binary_cross_entropy_with_logits(input, target, weight, pos_weight, reduction)
 
 
-@dispatch.operator(namespace="nn.functional", method=False, samples=_samples, vjp={
+@dispatch.operator(namespace="nn.functional", method=False, samples=_samples_margin, vjp={
     "input": lambda g, input, target, reduction:
         -target * (-target * input).sigmoid() * _share(g, reduction, input)})
 def _soft_margin_loss(input: Tensor, target: Tensor, reduction: str) -> Tensor:
     """log(1 + exp(-y x)), reduced."""
+    if input._kind.dtype.is_complex:     # which have no order to tell where exp overflows
+        return reduced((-target * input).exp().log1p(), reduction)
     return reduced(_softplus_negative(target * input), reduction)
 
 
@@ -341,11 +434,14 @@ def soft_margin_loss(input: Tensor, target: Tensor, size_average: Any = None, re
     tensor(0.6931)
     """
     reduction = checked_reduction("soft_margin_loss", reduction, size_average, reduce)
+    if not input._kind.differentiable:
+        raise DtypeError("soft_margin_loss: result type Float can't be cast to the desired output type "
+                         f"{scalar_name(input._kind.dtype)}; give the input as floats, for example input.float()")
     return _soft_margin_loss(input, target, reduction)
 
 
 # ---------------------------------------------------------------------------------------------- pairs and triples
-@dispatch.composite(method=False)
+@dispatch.composite(namespace="nn.functional", method=False, samples=_samples_hinge)
 def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, size_average: Any = None,
                          reduce: Any = None, reduction: Any = "mean") -> Tensor:
     """The input where the target is 1, max(0, margin - input) where it is -1.
@@ -357,12 +453,14 @@ def hinge_embedding_loss(input: Tensor, target: Tensor, margin: float = 1.0, siz
     tensor(0.5000)
     """
     reduction = checked_reduction("hinge_embedding_loss", reduction, size_average, reduce)
+    if not input._kind.differentiable:
+        margin = int(margin)      # integers keep their dtype
     far = (margin - input).clamp(min=0).masked_fill(target == 1, 0)
     near = input.masked_fill(target == -1, 0)
     return reduced(far + near, reduction)
 
 
-@dispatch.composite(method=False)
+@dispatch.composite(namespace="nn.functional", method=False, samples=_samples_ranking)
 def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, size_average: Any = None,
                         reduce: Any = None, reduction: Any = "mean") -> Tensor:
     """max(0, margin - target * (input1 - input2)): 1 where the first should be larger, -1 where the second.
@@ -377,10 +475,10 @@ def margin_ranking_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: 
     if not input1.dim() == input2.dim() == target.dim():
         raise ShapeError("margin_ranking_loss : All input tensors should have same dimension but got sizes: input1: "
                          f"{input1.shape}, input2: {input2.shape}, target: {target.shape} ")
-    return reduced((-target * (input1 - input2) + margin).clamp(min=0), reduction)
+    return reduced((-target * (input1 - input2) + float(margin)).clamp(min=0), reduction)
 
 
-@dispatch.composite(method=False)
+@dispatch.composite(namespace="nn.functional", method=False, samples=_samples_cosine)
 def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin: float = 0, size_average: Any = None,
                           reduce: Any = None, reduction: Any = "mean") -> Tensor:
     """1 - cos where the target is 1, max(0, cos - margin) where it is -1, for rows of (N, D) or for two vectors.
@@ -402,7 +500,7 @@ def cosine_embedding_loss(input1: Tensor, input2: Tensor, target: Tensor, margin
     return reduced(near + far, reduction)
 
 
-@dispatch.composite(method=False)
+@dispatch.composite(namespace="nn.functional", method=False, samples=_samples_triplet)
 def triplet_margin_loss(anchor: Tensor, positive: Tensor, negative: Tensor, margin: float = 1.0, p: float = 2,
                         eps: float = 1e-6, swap: bool = False, size_average: Any = None, reduce: Any = None,
                         reduction: Any = "mean") -> Tensor:

@@ -7,7 +7,7 @@ attached as it is made. What a module attached by hand (`tensor.attach`) is left
 from __future__ import annotations
 
 from flambeau._methods import TensorMethods
-from flambeau.registry import ALIASES, LISTENERS, OPERATORS, OpDef
+from flambeau.registry import ALIASES, LISTENERS, OPERATORS, WITHDRAWALS, OpDef
 
 
 def install() -> None:
@@ -15,6 +15,7 @@ def install() -> None:
     for name, record in (*OPERATORS.items(), *ALIASES.items()):
         _attach(name, record)
     LISTENERS.append(lambda record: _attach(record.name, record))
+    WITHDRAWALS.append(_detach)
 
 
 def _attach(name: str, record: OpDef) -> None:
@@ -27,3 +28,10 @@ def _attach(name: str, record: OpDef) -> None:
     is_member = record.method or hasattr(TensorMethods, name)
     if record.inplace_call is not None and is_member and not hasattr(TensorMethods, name + "_"):
         setattr(TensorMethods, name + "_", record.inplace_call)
+
+
+def _detach(record: OpDef) -> None:
+    """Take back what `_attach` did for a record."""
+    for name, member in ((record.name, record.public), (record.name + "_", record.inplace_call)):
+        if member is not None and vars(TensorMethods).get(name) is member:
+            delattr(TensorMethods, name)

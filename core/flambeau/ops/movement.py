@@ -15,18 +15,28 @@ from flambeau.dtypes import BOOL, COMPLEX, dtype
 from flambeau.errors import ArgumentTypeError, ShapeError, message
 from flambeau.graph import STATE
 from flambeau.layouts import contiguous_format, preserve_format
+from flambeau.ops import _samples
 from flambeau.ops.factory import as_device, wanted_strides
 from flambeau.shapes import Shape, as_shape, describe, is_expandable
 from flambeau.tensor import Tensor, attach, make
 
+ACTIVE = modes.ACTIVE
+STACK = modes.STACK
 
-@primitive(vjp={"input": lambda g: g}, dtype_rule="any", method=False, grad_name="ToCopyBackward0")
+
+def _samples_cast(make: Any) -> _samples.Calls:
+    for wanted in (dtypes.float32, dtypes.int64, dtypes.bool_):
+        yield (make(2, 3), wanted), {}
+
+
+@primitive(vjp={"input": lambda g: g}, dtype_rule="any", method=False, grad_name="ToCopyBackward0",
+           samples=_samples_cast)
 def _cast(input: Tensor, dtype: dtype) -> Shape:
     """The values in another dtype on the same device; the walk casts the gradient back."""
     return input.shape
 
 
-@primitive(vjp={"input": lambda g: g}, dtype_rule="any")
+@primitive(samples=_samples.on(((2, 3),), ((),)), vjp={"input": lambda g: g}, dtype_rule="any")
 def _clone(input: Tensor) -> Shape:
     """A contiguous copy."""
     return input.shape
@@ -50,11 +60,16 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
             compact = result._array
             result._array = backend.as_strided(backend.empty(compact.shape, input._kind.dtype, input._kind.index),
                                                compact.shape, strides, 0)
-            backend.copy(result._array, compact)
+            copy_(make(result._array, result._kind), make(compact, result._kind))
     return result
 
 
-@operator(vjp={"input": lambda g: g}, method=False, grad_name="ToCopyBackward0")
+def _samples_transfer(make: Any) -> _samples.Calls:
+    yield (make(2, 3), discovery.kind_of(make.dtype, "cpu")), {}
+
+
+@operator(samples=_samples_transfer, vjp={"input": lambda g: g}, method=False, dtype_rule="any",
+          grad_name="ToCopyBackward0")
 def _transfer(input: Tensor, kind: Kind) -> Tensor:
     """The values on another device, through the host; the walk moves the gradient back."""
     host_array = input._kind.backend.to_host(input._array)
@@ -70,6 +85,8 @@ def convert(input: Tensor, kind: Kind) -> Tensor:
     if have.dtype.category == COMPLEX and kind.dtype.category not in (COMPLEX, BOOL):
         warnings.warn("Casting complex values to real discards the imaginary part", UserWarning, stacklevel=3)
     if have.device is not kind.device:
+        if have.dtype not in kind.backend.capabilities.storage_dtypes:
+            input = _cast(input, kind.dtype)  # the cast comes first where the device there cannot store what is here
         input = _transfer(input, kind)
     return input if input._kind is kind else _cast(input, kind.dtype)
 
@@ -168,7 +185,8 @@ def type_as(self: Tensor, other: Tensor) -> Tensor:
     return convert(self, other._kind)
 
 
-@operator(vjp={"input": lambda g: g.new_zeros(g.shape), "src": lambda g: g}, method=False)
+@operator(vjp={"input": lambda g: g.new_zeros(g.shape), "src": lambda g: g}, method=False,
+          samples=_samples.together(((2, 3), (2, 3)), ((2, 3), (3,))))
 def _copy(input: Tensor, src: Tensor) -> Tensor:
     """What `copy_` puts into the input: `src`, cast and broadcast."""
     return convert(src, input._kind).expand(input._array.shape)
@@ -179,13 +197,17 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """Overwrite the tensor with the values of `src`, cast, moved and broadcast to fit. Returns the tensor."""
     if not isinstance(src, Tensor):
         raise ArgumentTypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {type(src).__name__}")
+    if ACTIVE and STACK.modes:
+        return modes.through(_copy.op, copy_, (self, src), {})  # type: ignore[attr-defined]
     shape = self._array.shape
     if src._array.shape != shape and not is_expandable(src._array.shape, shape):
         raise ShapeError(f"copy_: The size of the source {describe(src._array.shape)} must match that of the tensor "
                          f"{describe(self._array.shape)}, or broadcast to it")
+    if src._kind.device is not self._kind.device:
+        src = convert(src, self._kind)
     plain = self._view is None and not (STATE.enabled and (self._edge is not None or src._edge is not None))
     drops = src._kind.dtype.is_complex and not self._kind.dtype.is_complex
-    if plain and src._kind.device is self._kind.device and not drops and not modes.ACTIVE:
+    if plain and src._kind.device is self._kind.device and not drops:
         self._kind.backend.copy(self._array, src._array)
         bump(self)
         return self
@@ -203,7 +225,7 @@ def _fill_value(input: Tensor, value: Any) -> Tensor:
 
 
 @operator(vjp={"input": lambda g: g.new_zeros(g._array.shape), "value": lambda g: g.sum()}, inplace=False,
-          method=False)
+          method=False, samples=_samples.on(((2, 3), 3), ((), 1)))
 def fill(input: Tensor, value: Any) -> Tensor:
     """A tensor like the input with one value in all places.
 
@@ -216,7 +238,7 @@ def fill(input: Tensor, value: Any) -> Tensor:
 
 def _quickly(self: Tensor, value: Any) -> bool:
     """Fill without a graph and without ceremony, where neither is needed."""
-    if self._view is not None or (self._edge is not None and STATE.enabled) or modes.ACTIVE:
+    if self._view is not None or (self._edge is not None and STATE.enabled):
         return False
     kernel = self._kind.kernels.get("fill_")
     if kernel is None:
@@ -229,6 +251,8 @@ def _quickly(self: Tensor, value: Any) -> bool:
 @attach
 def fill_(self: Tensor, value: Any) -> Tensor:
     """Overwrite all elements with one value, a number or a 0-d tensor. Returns the tensor."""
+    if ACTIVE and STACK.modes:
+        return modes.through(fill.op, fill_, (self, value), {})  # type: ignore[attr-defined]
     if value.__class__ in (int, float) and self._kind.dtype.is_floating_point and -240 <= value <= 240 \
             and _quickly(self, value):  # 240: what the narrowest float dtype holds
         return self
@@ -236,7 +260,8 @@ def fill_(self: Tensor, value: Any) -> Tensor:
     return write_inplace(fill.op, args, lambda: _fill_value(self, value).expand(self._array.shape), self)  # type: ignore[attr-defined]
 
 
-@operator(vjp={"input": lambda g: g.new_zeros(g._array.shape)}, method=False, grad_name="ZeroBackward0")
+@operator(vjp={"input": lambda g: g.new_zeros(g._array.shape)}, method=False, grad_name="ZeroBackward0",
+          samples=_samples.on(((2, 3),)))
 def _zero(input: Tensor) -> Tensor:
     """What `zero_` puts into the input."""
     return input.new_zeros(input._array.shape)
@@ -245,6 +270,8 @@ def _zero(input: Tensor) -> Tensor:
 @attach
 def zero_(self: Tensor) -> Tensor:
     """Overwrite all elements with zero. Returns the tensor."""
+    if ACTIVE and STACK.modes:
+        return modes.through(_zero.op, zero_, (self,), {})  # type: ignore[attr-defined]
     if _quickly(self, 0):
         return self
     return write_inplace(_zero.op, (self,), lambda: _zero(self), self)  # type: ignore[attr-defined]

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+from flambeau.dispatch import modes
 from flambeau.dispatch.inplace import _adopt, _inplace_node, write_inplace
 from flambeau.dispatch.run import UnimplementedGradient, bump
 from flambeau.graph import STATE, check_inplace
 from flambeau.registry import OpDef
 from flambeau.tensor import Tensor
+
+ACTIVE = modes.ACTIVE
+STACK = modes.STACK
 
 
 def mutate(record: OpDef, args: tuple[Any, ...], target: Tensor) -> Tensor:
@@ -16,6 +20,8 @@ def mutate(record: OpDef, args: tuple[Any, ...], target: Tensor) -> Tensor:
 
     Without such a kernel the result is computed and copied over the tensor. Recorded like any in-place change.
     """
+    if ACTIVE and STACK.modes:
+        return modes.through(record, lambda *args: mutate(record, args, args[0]), args, {})
     kernel = target._kind.kernels.get(record.name + "_")
     if kernel is None or (target._kind.emulated and record.dtype_rule != "any"):
         return write_inplace(record, args, lambda: record.call(*args), target)

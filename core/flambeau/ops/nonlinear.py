@@ -13,11 +13,12 @@ from typing import Any
 from flambeau.dispatch import binary, int_to_float, pointwise, unary
 from flambeau.dtypes import BOOL, COMPLEX
 from flambeau.ir import expr as ir
-from flambeau.ops import rules
+from flambeau.ops import _samples, rules
 from flambeau.ops.selection import where
 from flambeau.tensor import Tensor
 
-_HIDDEN: dict[str, Any] = {"inplace": False, "method": False, "namespace": "internal"}
+_HIDDEN: dict[str, Any] = {"inplace": False, "method": False, "namespace": "internal",
+                           "samples": _samples.together(((2, 3), (2, 3)), ((), ()))}
 _FUNCTIONAL: dict[str, Any] = {"method": False, "namespace": "nn.functional", "excluded": rules.FLOATS_ONLY}
 _SELU_ALPHA, _SELU_SCALE = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
 _INV_SQRT2, _INV_SQRT_2PI = math.sqrt(0.5), 1 / math.sqrt(2 * math.pi)
@@ -122,7 +123,8 @@ def _gelu_tanh_backward(grad: Tensor, input: Tensor) -> Tensor:
     return grad * 0.5 * (1 + bent + input * slope)
 
 
-@unary(**_FUNCTIONAL, vjp={"input": lambda g, input: _gelu_backward(g, input)}, expr=_gelu_expr)
+@unary(**_FUNCTIONAL, vjp={"input": lambda g, input: _gelu_backward(g, input)}, expr=_gelu_expr,
+       samples=_samples.on(((2, 3),), ((2, 3), {"approximate": "tanh"})))
 def _gelu(input: Tensor) -> Tensor:
     """The element times the chance that a normal variate is below it."""
 
@@ -174,7 +176,8 @@ def _mish(input: Tensor) -> Tensor:
 # ---------------------------------------------------------------------------------------------- with a parameter
 
 @binary(**_FUNCTIONAL, expr=lambda x, a: ir.where(x > 0, x, x * a), domain=((-4, 4), (0, 1)),
-        vjp={"input": lambda g, input, negative_slope: where(input > 0, g, g * negative_slope)})
+        vjp={"input": lambda g, input, negative_slope: where(input > 0, g, g * negative_slope)},
+        samples=_samples.on(((2, 3),), ((2, 3), 0.25)))
 def _leaky_relu(input: Tensor, negative_slope: float) -> Tensor:
     """The element, times `negative_slope` below 0."""
 
@@ -184,7 +187,7 @@ def _elu_slope(g: Tensor, input: Tensor, alpha: Any, scale: Any, input_scale: An
     return where(input > 0, g * scale, g * below)
 
 
-@pointwise(**_FUNCTIONAL, vjp={"input": _elu_slope},
+@pointwise(samples=_samples.on(((2, 3),), ((2, 3), 0.5)), **_FUNCTIONAL, vjp={"input": _elu_slope},
            expr=lambda x, a, s, i: ir.where(x > 0, x * s, ir.expm1(x * i) * (a * s)),
            domain=((-4, 4), (0.5, 2), (0.5, 2), (0.5, 2)))
 def _elu(input: Tensor, alpha: float, scale: float = 1.0, input_scale: float = 1.0) -> Tensor:
@@ -193,7 +196,7 @@ def _elu(input: Tensor, alpha: float, scale: float = 1.0, input_scale: float = 1
 
 @binary(method=False, excluded=rules.FLOATS_ONLY, expr=lambda x, a: ir.where(x > 0, x, ir.expm1(x / a) * a),
         vjp={"input": lambda g, input, alpha: where(input > 0, g, g * (input / alpha).exp())},
-        domain=((-4, 4), (0.5, 2)))
+        domain=((-4, 4), (0.5, 2)), samples=_samples.on(((2, 3),), ((2, 3), 0.5)))
 def _celu(input: Tensor, alpha: float) -> Tensor:
     """The element, or `alpha * (exp(x / alpha) - 1)` below 0."""
 
@@ -204,14 +207,16 @@ def _softplus_expr(x: Any, beta: Any, threshold: Any) -> Any:
 
 @pointwise(**_FUNCTIONAL, expr=_softplus_expr, domain=((-4, 4), (0.5, 2), (2, 20)),
            vjp={"input": lambda g, input, beta, threshold:
-                where(input * beta > threshold, g, g * (input * beta).sigmoid())})
+                where(input * beta > threshold, g, g * (input * beta).sigmoid())},
+           samples=_samples.on(((2, 3),), ((2, 3), 2.0, 1.5)))
 def _softplus(input: Tensor, beta: float = 1.0, threshold: float = 20.0) -> Tensor:
     """`log(1 + exp(beta x)) / beta`; the element itself where `beta x` is above `threshold`."""
 
 
 @pointwise(method=False, namespace="nn.functional", excluded=(BOOL, COMPLEX),
            expr=lambda x, low, high: ir.minimum(ir.maximum(x, low), high), domain=((-4, 4), (-2, 0), (0, 2)),
-           vjp={"input": lambda g, input, min_val, max_val: g.masked_fill((input <= min_val) | (input >= max_val), 0)})
+           vjp={"input": lambda g, input, min_val, max_val: g.masked_fill((input <= min_val) | (input >= max_val), 0)},
+           samples=_samples.on(((2, 3),), ((2, 3), -2.5, 1.5), of="distinct"))
 def _hardtanh(input: Tensor, min_val: float = -1.0, max_val: float = 1.0) -> Tensor:
     """The element, limited to a range; outside of it and at its ends the gradient is 0."""
 
@@ -244,12 +249,13 @@ def _hardswish(input: Tensor) -> Tensor:
 
 @binary(inplace=False, excluded=rules.FLOATS_ONLY, domain=((-4, 4), (0, 1)),
         expr=lambda x, lambd: ir.where(ir.logical_and(x >= -lambd, x <= lambd), 0, x),
-        vjp={"input": lambda g, input, lambd: g.masked_fill((input >= -lambd) & (input <= lambd), 0)})
+        vjp={"input": lambda g, input, lambd: g.masked_fill((input >= -lambd) & (input <= lambd), 0)},
+        samples=_samples.on(((2, 3),), ((2, 3), 1.25)))
 def _hardshrink(input: Tensor, lambd: float) -> Tensor:
     """The element, or 0 within `lambd` of 0."""
 
 
-@binary(**{**_FUNCTIONAL, "inplace": False}, domain=((-4, 4), (0, 1)),
+@binary(samples=_samples.on(((2, 3),), ((2, 3), 1.25)), **{**_FUNCTIONAL, "inplace": False}, domain=((-4, 4), (0, 1)),
         expr=lambda x, lambd: ir.where(x > lambd, x - lambd, ir.where(x < -lambd, x + lambd, x * 0)),
         vjp={"input": lambda g, input, lambd: g.masked_fill((input >= -lambd) & (input <= lambd), 0)})
 def _softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
@@ -258,7 +264,8 @@ def _softshrink(input: Tensor, lambd: float = 0.5) -> Tensor:
 
 @pointwise(method=False, excluded=(BOOL, COMPLEX), domain=((-4, 4), (-1, 1), (-2, 2)),
            expr=lambda x, threshold, value: ir.where(x <= threshold, value, x),
-           vjp={"input": lambda g, input, threshold: g.masked_fill(input <= threshold, 0)})
+           vjp={"input": lambda g, input, threshold: g.masked_fill(input <= threshold, 0)},
+           samples=_samples.on(((2, 3), 0.5, 20.0), ((2, 3), -1.5, 2.0)))
 def _threshold(input: Tensor, threshold: float, value: float) -> Tensor:
     """The element, or `value` where it is not above `threshold`."""
 

@@ -12,16 +12,19 @@ from typing import Any
 from flambeau import dispatch, shapes
 from flambeau.errors import ArgumentError, ArgumentValueError, DtypeError, ShapeError, UnsupportedDtypeError
 from flambeau.ops import _faces
+from flambeau.ops import _normalization_samples as samples
+from flambeau.ops.rules import conj
 from flambeau.shapes import Shape, describe
 from flambeau.tensor import Tensor
 
 _STATISTICS = ("result", "mean", "rstd")
+_GRADIENTS = ("grad_input", "grad_weight", "grad_bias")
 
 
-def _check_floating(op: str, input: Tensor) -> None:
+def _check_floating(op: str, input: Tensor, complex_too: bool = False) -> None:
     if not isinstance(input, Tensor):
         _faces.as_tensor_argument(op, "input", input)
-    if not input._kind.differentiable:
+    if not (input._kind.dtype.is_floating_point or (complex_too and input._kind.differentiable)):
         raise UnsupportedDtypeError(f"{op}: \"{op}\" not implemented for "
                                     f"'{_faces.scalar_name(input._kind.dtype)}'; convert the input, for example to "
                                     "torch.float32")
@@ -41,18 +44,24 @@ def _input_gradient(g: Tensor, normal: Tensor, rstd: Tensor, dims: Shape) -> Ten
     return rstd * (g - g.mean(dims, keepdim=True) - normal * along)
 
 
+def _statistics_gradient(input: Tensor, dims: Shape, eps: float, g_mean: Tensor | None,
+                         g_rstd: Tensor | None) -> Tensor:
+    """The gradient through the mean and the reciprocal standard deviation alone."""
+    count = _faces.count(input._array.shape, dims)
+    result = 0 * input if g_mean is None else (g_mean / count).expand(input._array.shape)
+    if g_rstd is None:
+        return result
+    normal, _, rstd = _standardised(input, dims, eps)
+    return result - g_rstd * rstd * rstd * normal / count
+
+
 # ----------------------------------------------------------------------------- over the last dimensions
 def _last(input: Tensor, normalized_shape: Shape) -> Shape:
     ndim = len(input._array.shape)
     return tuple(range(ndim - len(normalized_shape), ndim))
 
 
-def _samples_layer_norm(make: Any) -> Any:
-    yield (make(3, 4), (4,), make(4), make(4), 1e-5), {}
-    yield (make(2, 3, 4), (3, 4), None, None, 1e-5), {}
-
-
-@dispatch.operator(outputs=("grad_input", "grad_weight", "grad_bias"), method=False)
+@dispatch.operator(outputs=_GRADIENTS, method=False, samples=samples.layer_norm_backward)
 def _layer_norm_backward(grad: Tensor, input: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor | None,
                          normalized_shape: Shape, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of layer_norm. The statistics are computed anew, since they depend on the input."""
@@ -66,7 +75,7 @@ def _layer_norm_backward(grad: Tensor, input: Tensor, mean: Tensor, rstd: Tensor
     return _input_gradient(scaled, normal, rstd, dims), products, grad.clone()
 
 
-@dispatch.operator(outputs=_STATISTICS, samples=_samples_layer_norm, method=False, vjp={
+@dispatch.operator(outputs=_STATISTICS, samples=samples.native_layer_norm, method=False, vjp={
     ("input", "weight", "bias"): lambda g, input, mean, rstd, weight, normalized_shape, eps, needs:
         _layer_norm_gradients(g[0], input, mean, rstd, weight, normalized_shape, eps, needs)})
 def _native_layer_norm(input: Tensor, normalized_shape: Shape, weight: Tensor | None, bias: Tensor | None,
@@ -88,7 +97,7 @@ def _layer_norm_gradients(g: Any, input: Tensor, mean: Tensor, rstd: Tensor, wei
 
 def _check_normalized(op: str, input: Tensor, normalized_shape: Any, weight: Tensor | None,
                       bias: Tensor | None) -> Shape:
-    _check_floating(op, input)
+    _check_floating(op, input, op == "rms_norm")
     size = normalized_shape if normalized_shape.__class__ is tuple else tuple(shapes.as_shape(normalized_shape, op))
     if not size:
         raise ShapeError(f"{op}: Expected normalized_shape to be at least 1-dimensional, i.e., containing at least "
@@ -104,7 +113,7 @@ def _check_normalized(op: str, input: Tensor, normalized_shape: Any, weight: Ten
     return size
 
 
-@dispatch.composite(method=False)
+@dispatch.composite(method=False, samples=samples.layer_norm)
 def layer_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None, bias: Tensor | None = None,
                eps: float = 1e-05, cudnn_enable: bool = True) -> Tensor:
     """Mean 0 and variance 1 over the last dimensions (`normalized_shape`), then times `weight` plus `bias`.
@@ -122,19 +131,20 @@ def layer_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = Non
 @dispatch.front(_native_layer_norm)
 def native_layer_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None, bias: Tensor | None,
                       eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """`layer_norm` with the statistics it used: (result, mean, reciprocal standard deviation)."""
+    """`layer_norm` with the statistics it used: (result, mean, reciprocal standard deviation), both detached."""
     size = _check_normalized("native_layer_norm", input, normalized_shape, weight, bias)
-    return _native_layer_norm(input, size, weight, bias, eps)
+    result, mean, rstd = _native_layer_norm(input, size, weight, bias, eps)
+    return result, mean.detach(), rstd.detach()
 
 
-@dispatch.operator(outputs=("grad_input", "grad_weight"), method=False)
+@dispatch.operator(outputs=_GRADIENTS[:2], method=False, samples=samples.rms_norm_backward)
 def _rms_norm_backward(grad: Tensor, input: Tensor, rstd: Tensor, weight: Tensor | None, normalized_shape: Shape,
                        eps: float) -> tuple[Tensor, Tensor]:
     """The gradients of rms_norm."""
     dims = _last(input, normalized_shape)
-    rstd = ((input * input).mean(dims, keepdim=True) + eps).rsqrt()
-    normal = input * rstd
-    scaled = grad if weight is None else grad * weight
+    rstd = conj(((input * input).mean(dims, keepdim=True) + eps).rsqrt())
+    normal = conj(input) * rstd
+    scaled = grad if weight is None else grad * conj(weight)
     others = tuple(range(len(input._array.shape) - len(normalized_shape)))
     products = grad * normal
     return (rstd * (scaled - normal * (scaled * normal).mean(dims, keepdim=True)),
@@ -143,20 +153,20 @@ def _rms_norm_backward(grad: Tensor, input: Tensor, rstd: Tensor, weight: Tensor
 
 def _rms_norm_gradients(g: Any, input: Tensor, rstd: Tensor, weight: Tensor | None, normalized_shape: Shape,
                         eps: float, needs: tuple[bool, ...]) -> Any:
-    if g is None:
-        return None, None
-    gradients = _rms_norm_backward(g, input, rstd.detach(), weight, normalized_shape, eps)
-    return [each if needed else None for each, needed in zip(gradients, needs, strict=True)]
-
-
-def _samples_rms_norm(make: Any) -> Any:
-    yield (make(3, 4), (4,), make(4), 1e-5), {}
+    inner, scale = (None, None) if g[0] is None else _rms_norm_backward(
+        g[0], input, rstd.detach(), weight, normalized_shape, eps)
+    if g[1] is not None and needs[0]:
+        dims = _last(input, normalized_shape)
+        power = ((input * input).mean(dims, keepdim=True) + eps).pow(-1.5)
+        through = -g[1] * conj(power * input) / _faces.count(input._array.shape, dims)
+        inner = through if inner is None else inner + through
+    return inner if needs[0] else None, scale if needs[1] else None
 
 
 @dispatch.operator(outputs=("result", "rstd"), method=False, grad_name="FusedRmsNormBackward0",
-                   samples=_samples_rms_norm, vjp={
+                   samples=samples.fused_rms_norm, vjp={
     ("input", "weight"): lambda g, input, rstd, weight, normalized_shape, eps, needs:
-        _rms_norm_gradients(g[0], input, rstd, weight, normalized_shape, eps, needs)})
+        _rms_norm_gradients(g, input, rstd, weight, normalized_shape, eps, needs)})
 def _fused_rms_norm(input: Tensor, normalized_shape: Shape, weight: Tensor | None,
                     eps: float) -> tuple[Tensor, Tensor]:
     """Divided by the root of the mean square over the last dimensions, then scaled."""
@@ -165,7 +175,7 @@ def _fused_rms_norm(input: Tensor, normalized_shape: Shape, weight: Tensor | Non
     return normal if weight is None else normal * weight, rstd
 
 
-@dispatch.composite(method=False)
+@dispatch.composite(method=False, samples=samples.rms_norm)
 def rms_norm(input: Tensor, normalized_shape: Any, weight: Tensor | None = None, eps: float | None = None) -> Tensor:
     """Divide by the root of the mean square over the last dimensions; `eps` is by default the dtype's epsilon.
 
@@ -192,7 +202,7 @@ def _grouped(input: Tensor, groups: int) -> Tensor:
     return input.reshape((shape[0], groups, _faces.count(shape, range(1, len(shape))) // groups))
 
 
-@dispatch.operator(outputs=("grad_input", "grad_weight", "grad_bias"), method=False)
+@dispatch.operator(outputs=_GRADIENTS, method=False, samples=samples.group_norm_backward)
 def _group_norm_backward(grad: Tensor, input: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor | None,
                          num_groups: int, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of group_norm."""
@@ -206,19 +216,18 @@ def _group_norm_backward(grad: Tensor, input: Tensor, mean: Tensor, rstd: Tensor
 
 def _group_norm_gradients(g: Any, input: Tensor, mean: Tensor, rstd: Tensor, weight: Tensor | None, num_groups: int,
                           eps: float, needs: tuple[bool, ...]) -> Any:
-    if g is None:
-        return None, None, None
-    gradients = _group_norm_backward(g, input, mean.detach(), rstd.detach(), weight, num_groups, eps)
+    gradients: list[Any] = [None, None, None]
+    if g[0] is not None:
+        gradients = list(_group_norm_backward(g[0], input, mean.detach(), rstd.detach(), weight, num_groups, eps))
+    if needs[0] and (g[1] is not None or g[2] is not None):
+        through = _statistics_gradient(_grouped(input, num_groups), (2,), eps, g[1], g[2]).reshape(input._array.shape)
+        gradients[0] = through if gradients[0] is None else gradients[0] + through
     return [each if needed else None for each, needed in zip(gradients, needs, strict=True)]
 
 
-def _samples_group_norm(make: Any) -> Any:
-    yield (make(2, 4, 3), 2, make(4), make(4), 1e-5), {}
-
-
-@dispatch.operator(outputs=_STATISTICS, samples=_samples_group_norm, method=False, vjp={
+@dispatch.operator(outputs=_STATISTICS, samples=samples.native_group_norm, method=False, vjp={
     ("input", "weight", "bias"): lambda g, input, mean, rstd, weight, num_groups, eps, needs:
-        _group_norm_gradients(g[0], input, mean, rstd, weight, num_groups, eps, needs)})
+        _group_norm_gradients(g, input, mean, rstd, weight, num_groups, eps, needs)})
 def _native_group_norm(input: Tensor, num_groups: int, weight: Tensor | None, bias: Tensor | None,
                        eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """Mean 0 and variance 1 over groups of channels of each sample, then scaled and shifted per channel."""
@@ -237,11 +246,14 @@ def native_group_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None,
                       eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """`group_norm` with the statistics it used: (result, mean, reciprocal standard deviation), both (N, groups)."""
     _check_floating("native_group_norm", input)
+    if input.numel() != N * C * HxW:
+        raise ShapeError(f"native_group_norm: Expected X.numel() == N * C * HxW, but {input.numel()} is not {N} * {C} "
+                         f"* {HxW}")
     result, mean, rstd = _native_group_norm(input, group, weight, bias, eps)
     return result, mean.reshape(N, group), rstd.reshape(N, group)
 
 
-@dispatch.composite(method=False)
+@dispatch.composite(method=False, samples=samples.group_norm)
 def group_norm(input: Tensor, num_groups: int, weight: Tensor | None = None, bias: Tensor | None = None,
                eps: float = 1e-05, cudnn_enabled: bool = True) -> Tensor:
     """Normalise each sample over groups of its channels (dimension 1), then scale and shift per channel.
@@ -274,7 +286,7 @@ def _batch_dims(shape: Shape) -> Shape:
     return (0, *range(2, len(shape)))
 
 
-@dispatch.operator(outputs=("grad_input", "grad_weight", "grad_bias"), method=False)
+@dispatch.operator(outputs=_GRADIENTS, method=False, samples=samples.batch_norm_backward)
 def _batch_norm_backward(grad: Tensor, input: Tensor, weight: Tensor | None, mean: Tensor, var: Tensor,
                          training: bool, eps: float) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of batch_norm: through the batch's statistics in training, with fixed ones otherwise."""
@@ -297,12 +309,7 @@ def _batch_norm_gradients(g: Any, input: Tensor, weight: Tensor | None, mean: Te
     return [each if needed else None for each, needed in zip(gradients, needs, strict=True)]
 
 
-def _samples_batch_norm(make: Any) -> Any:
-    yield (make(4, 3), make(3), make(3), None, None, True, 1e-5), {}
-    yield (make(2, 3, 4), None, None, make(3), make(3, low=0.5, high=2), False, 1e-5), {}
-
-
-@dispatch.operator(outputs=("result", "mean", "var"), samples=_samples_batch_norm, method=False, vjp={
+@dispatch.operator(outputs=("result", "mean", "var"), samples=samples.native_batch_norm, method=False, vjp={
     ("input", "weight", "bias"): lambda g, input, weight, mean, var, training, eps, needs:
         _batch_norm_gradients(g[0], input, weight, mean, var, training, eps, needs)})
 def _native_batch_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, running_mean: Tensor | None,
@@ -350,17 +357,20 @@ def _nothing_normalised(input: Tensor, weight: Tensor | None, bias: Tensor | Non
 def native_batch_norm(input: Tensor, weight: Tensor | None, bias: Tensor | None, running_mean: Tensor | None,
                       running_var: Tensor | None, training: bool, momentum: float,
                       eps: float) -> tuple[Tensor, Tensor, Tensor]:
-    """`batch_norm` with the statistics it used: (result, mean, reciprocal standard deviation), empty in evaluation."""
+    """`batch_norm` with the statistics it used: (result, mean, reciprocal standard deviation), empty in evaluation.
+
+    The statistics are detached.
+    """
     _check_floating("native_batch_norm", input)
     shape = input._array.shape
     result, mean, var = _native_batch_norm(input, weight, bias, running_mean, running_var, training, eps)
     if not training:
         return result, input.new_empty((0,)), input.new_empty((0,))
     _update(running_mean, running_var, mean, var, momentum, _faces.count(shape, _batch_dims(shape)))
-    return result, mean, (var.detach() + eps).rsqrt()
+    return result, mean.detach(), (var.detach() + eps).rsqrt()
 
 
-@dispatch.composite(method=False)
+@dispatch.composite(namespace="nn.functional", method=False, samples=samples.batch_norm)
 def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor | None, weight: Tensor | None = None,
                bias: Tensor | None = None, training: bool = False, momentum: float = 0.1, eps: float = 1e-05,
                cudnn_enabled: bool = True) -> Tensor:
@@ -397,7 +407,7 @@ def batch_norm(input: Tensor, running_mean: Tensor | None, running_var: Tensor |
     return result
 
 
-@dispatch.composite(method=False)
+@dispatch.composite(namespace="nn.functional", method=False, samples=samples.instance_norm)
 def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var: Tensor | None = None,
                   weight: Tensor | None = None, bias: Tensor | None = None, use_input_stats: bool = True,
                   momentum: float = 0.1, eps: float = 1e-05, cudnn_enabled: bool = True) -> Tensor:
@@ -428,7 +438,7 @@ def instance_norm(input: Tensor, running_mean: Tensor | None = None, running_var
 
 
 # ---------------------------------------------------------------------------------------------- by neighbours and norms
-@dispatch.composite(namespace="nn.functional", method=False)
+@dispatch.composite(namespace="nn.functional", method=False, samples=samples.local_response_norm)
 def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> Tensor:
     """Divide by (k + alpha * mean square over `size` neighbouring channels) ** beta.
 
@@ -457,6 +467,8 @@ def local_response_norm(input: Tensor, size: int, alpha: float = 1e-4, beta: flo
         if high < channels:
             parts.append(squares.new_zeros((shape[0], channels - high, *shape[2:])))
         total = total + (_cat(parts, 1) if len(parts) > 1 else inner)
+    if not input._kind.differentiable:
+        return input / (total.div(size, rounding_mode="trunc") * alpha + k) ** beta   # a mean of integers is one
     return input / (total * (alpha / size) + k) ** beta
 
 
@@ -466,7 +478,7 @@ def _cat(parts: list[Tensor], dim: int) -> Tensor:
     return cat(parts, dim)
 
 
-@dispatch.composite(namespace="nn.functional", method=False)
+@dispatch.composite(namespace="nn.functional", method=False, samples=samples.normalize)
 def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, out: Tensor | None = None) -> Tensor:
     """Divide vectors along `dim` by their p-norm, or by `eps` where that is smaller.
 
@@ -482,7 +494,7 @@ def normalize(input: Tensor, p: float = 2.0, dim: Any = 1, eps: float = 1e-12, o
     return result if out is None else write_out("normalize", out, result)
 
 
-@dispatch.composite(method=False)
+@dispatch.composite(method=False, samples=samples.cosine_similarity)
 def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -> Tensor:
     """The cosine of the angle between vectors along `dim`; norms below `eps` count as `eps`.
 
@@ -494,17 +506,23 @@ def cosine_similarity(x1: Tensor, x2: Tensor, dim: int = 1, eps: float = 1e-8) -
     """
     from flambeau.ops.norms import vector_norm
     kind = (x1 if x1._kind.dtype.category >= x2._kind.dtype.category else x2)._kind.dtype
-    if not kind.is_differentiable:
+    if not kind.is_floating_point:
         raise DtypeError(f"expected common dtype to be floating point, yet common dtype is "
                          f"{_faces.scalar_name(kind)}; cosine_similarity needs floating inputs")
     shape = shapes.broadcast_shapes(x1._array.shape, x2._array.shape, op="cosine_similarity")
     x1, x2 = x1.expand(shape), x2.expand(shape)
-    one = vector_norm(x1, 2, dim, keepdim=True)
-    two = vector_norm(x2, 2, dim, keepdim=True)
-    return ((x1 / one.clamp(min=eps)) * (x2 / two.clamp(min=eps))).sum(dim)
+    one = _at_least(vector_norm(x1, 2, dim, keepdim=True), eps)
+    two = _at_least(vector_norm(x2, 2, dim, keepdim=True), eps)
+    return ((x1 / one) * (x2 / two)).sum(dim)
 
 
-@dispatch.composite(method=False)
+def _at_least(norm: Tensor, eps: float) -> Tensor:
+    """Clamped from below, but with the gradient of the norm itself, as in PyTorch."""
+    plain = norm.detach()
+    return norm + (plain.clamp(min=eps) - plain)
+
+
+@dispatch.composite(method=False, samples=samples.pairwise_distance)
 def pairwise_distance(x1: Tensor, x2: Tensor, p: float = 2.0, eps: float = 1e-6, keepdim: bool = False) -> Tensor:
     """The p-norm of `x1 - x2 + eps` over the last dimension.
 

@@ -6,17 +6,11 @@ from typing import Any
 
 from flambeau import dispatch, dtypes, shapes
 from flambeau.errors import ArgumentError, DtypeError, ShapeError
-from flambeau.ops import _faces
+from flambeau.ops import _faces, _matrix_samples
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
 
 INF = float("inf")
-
-
-def _samples(make: Any) -> Any:
-    yield (make(3, 4), 2.0, (1,), False), {}
-    yield (make(2, 3, 4), 1.0, (0, 2), True), {}
-    yield (make(3, 4), 3.0, (0, 1), False), {}
 
 
 def _norm_gradient(g: Tensor, input: Tensor, result: Tensor, ord: float, dim: Shape, keepdim: bool) -> Tensor:
@@ -45,7 +39,7 @@ def _norm_gradient(g: Tensor, input: Tensor, result: Tensor, ord: float, dim: Sh
     return power * (g / norm.pow(ord - 1)).masked_fill(norm == 0, 0)
 
 
-@dispatch.operator(method=False, samples=_samples, vjp={"input": _norm_gradient}, namespace="linalg")
+@dispatch.operator(method=False, samples=_matrix_samples.vector_norm, vjp={"input": _norm_gradient}, namespace="linalg")
 def _linalg_vector_norm(input: Tensor, ord: float, dim: Shape, keepdim: bool) -> Tensor:
     """The `ord`-th root of the sum of `ord`-th powers of absolute values."""
     size = input.abs()
@@ -65,20 +59,31 @@ def _linalg_vector_norm(input: Tensor, ord: float, dim: Shape, keepdim: bool) ->
 
 
 def _prepared(op: str, input: Tensor, dtype: Any) -> Tensor:
-    _faces.as_tensor_argument(op, "input", input)
-    if dtype is not None:
-        return input.to(dtypes.as_dtype(dtype))
-    if not input._kind.differentiable:
+    own = _faces.as_tensor_argument(op, "input", input)._kind.dtype
+    if not own.is_differentiable:
         raise DtypeError(f"{op}: Expected a floating point or complex tensor as input. Got "
-                         f"{_faces.scalar_name(input._kind.dtype)}; convert it, or give dtype=")
-    return input
+                         f"{_faces.scalar_name(own)}; convert it")
+    if dtype is None:
+        return input
+    wanted = dtypes.as_dtype(dtype)
+    name = _faces.scalar_name(wanted)
+    if not wanted.is_differentiable:
+        raise DtypeError(f"{op}: dtype should be floating point or complex, but got {name}")
+    if wanted.is_complex != own.is_complex:
+        word = "complex" if own.is_complex else "real"
+        raise DtypeError(f"{op}: dtype should be {word} for {word} inputs, but got {name}")
+    if dtypes.promote_types(own, wanted) is not wanted:
+        raise DtypeError(f"{op}: the dtype of the input ({_faces.scalar_name(own)}) should be convertible without "
+                         f"narrowing to the specified dtype ({name})")
+    return input.to(wanted)
 
 
 @_faces.face(_linalg_vector_norm)
 def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """The p-norm of the elements as one vector, or of the vectors along dimensions; `ord` may be 0, inf, -inf.
 
-    RuntimeError for integers without `dtype`, and for inf or -inf (or negative) of no elements.
+    RuntimeError for integers, for a `dtype` narrower than the input's, and for inf or -inf (or negative) of no
+    elements.
     Source: https://docs.pytorch.org/docs/stable/generated/torch.linalg.vector_norm.html
 
     >>> import flambeau as torch
@@ -93,7 +98,12 @@ def vector_norm(x: Tensor, ord: Any = 2, dim: Any = None, keepdim: bool = False,
     return _linalg_vector_norm(x, float(ord), dims, keepdim)
 
 
-@_faces.reducing(name="linalg_matrix_norm", namespace="linalg", method=False)
+def _largest(sizes: Tensor, dim: int, keepdim: bool = False) -> Tensor:
+    """The largest of sizes, which is 0 where there are none."""
+    return sizes.amax(dim, keepdim) if sizes._array.shape[dim] else sizes.sum(dim, keepdim)
+
+
+@_faces.reducing(name="linalg_matrix_norm", namespace="linalg", method=False, samples=_matrix_samples.matrix_norm)
 def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool = False, *,
                 dtype: Any = None) -> Tensor:
     """A norm of matrices: "fro", "nuc", inf, -inf, 1, -1, 2 or -2.
@@ -119,15 +129,15 @@ def matrix_norm(A: Tensor, ord: Any = "fro", dim: Any = (-2, -1), keepdim: bool 
     if ord == "nuc" or abs(ord) == 2:
         from flambeau.ops.factorization import svdvals
         values = svdvals(matrix.movedim((row, column), (-2, -1)))
-        result = values.sum(-1) if ord == "nuc" else values.amax(-1) if ord > 0 else values.amin(-1)
+        result = values.sum(-1) if ord == "nuc" else _largest(values, -1) if ord > 0 else values.amin(-1)
         return result.reshape(shapes.reduced_shape(matrix._array.shape, (row, column), True)) if keepdim else result
     along, across = (row, column) if abs(ord) == 1 else (column, row)
     sums = matrix.abs().sum(along, keepdim=True)
-    result = sums.amax(across, keepdim=True) if ord > 0 else sums.amin(across, keepdim=True)
+    result = _largest(sums, across, True) if ord > 0 else sums.amin(across, keepdim=True)
     return result if keepdim else result.squeeze((row, column))
 
 
-@_faces.reducing(name="linalg_norm", namespace="linalg", method=False)
+@_faces.reducing(name="linalg_norm", namespace="linalg", method=False, samples=_matrix_samples.linalg_norm)
 def linalg_norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = False, *,
                 dtype: Any = None) -> Tensor:
     """A vector or matrix norm: by `dim` (one or two dimensions), or by the tensor's own where an `ord` is given.
@@ -148,7 +158,7 @@ def linalg_norm(A: Tensor, ord: Any = None, dim: Any = None, keepdim: bool = Fal
     return vector_norm(A, 2 if ord is None else ord, dim, keepdim, dtype=dtype)
 
 
-@_faces.reducing()
+@_faces.reducing(samples=_matrix_samples.norm)
 def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Tensor:
     """The p-norm of the elements or along dimensions; "fro" is the root of the sum of squares, "nuc" of matrices.
 
@@ -163,7 +173,7 @@ def norm(input: Tensor, p: Any = "fro", dim: Any = None, keepdim: bool = False, 
     return vector_norm(input, 2 if p in ("fro", None) else p, dim, keepdim, dtype=dtype)
 
 
-@dispatch.composite(out=True)
+@dispatch.composite(out=True, samples=_matrix_samples.dist)
 def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     """The p-norm of the difference of two tensors.
 
@@ -176,7 +186,7 @@ def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
     return vector_norm(input - other, p)
 
 
-@dispatch.composite(out=True, inplace=True)
+@dispatch.composite(out=True, inplace=True, samples=_matrix_samples.renorm)
 def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
     """Scale the slices along `dim` whose p-norm is above `maxnorm` down to it.
 
@@ -194,8 +204,7 @@ def renorm(input: Tensor, p: float, dim: int, maxnorm: float) -> Tensor:
         raise ArgumentError(f"renorm: non-positive norm or negative maxnorm not supported; given: p={p}, "
                             f"maxnorm={maxnorm}")
     norms = vector_norm(input, p, [each for each in range(input.dim()) if each != dim], keepdim=True)
-    scale = (maxnorm / (norms + 1e-7)).masked_fill(norms <= maxnorm, 1)
-    return input * scale
+    return input * (maxnorm / (norms + 1e-7)).masked_fill((norms > maxnorm).logical_not(), 1)
 
 
 __all__ = [name for name, value in list(globals().items())

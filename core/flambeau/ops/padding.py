@@ -9,7 +9,7 @@ from flambeau import dtypes
 from flambeau.dispatch import composite, front, operator
 from flambeau.errors import ArgumentError, ShapeError
 from flambeau.graph import Node
-from flambeau.ops import construct, creation
+from flambeau.ops import _samples, construct, creation
 from flambeau.ops.indexing import narrow
 from flambeau.ops.joining import cat
 from flambeau.shapes import Shape
@@ -17,7 +17,8 @@ from flambeau.tensor import Tensor
 
 
 @operator(vjp={"input": lambda g, pad: _constant_pad_nd(g, tuple([-each for each in pad]), 0)}, dtype_rule="any",
-          method=False)
+          method=False,
+          samples=_samples.on(((2, 3), (1, 2)), ((2, 3), (0, 1, -1, 2), 3), ((2, 3, 4), (1, 0, 0, 2, 1, 1), 1.5)))
 def _constant_pad_nd(input: Tensor, pad: Shape, value: Any) -> Tensor:
     """Pad by a number: pairs of counts from the last dimension on; negative ones crop."""
     ndim = input.dim()
@@ -85,7 +86,9 @@ def _returned(g: Tensor, shape: Shape, pad: Shape, mode: str) -> Tensor:
 
 
 @operator(vjp={"input": lambda g, input_shape, pad, mode: _returned(g, input_shape, pad, mode)}, dtype_rule="any",
-          method=False, grad_name=_pad_name)
+          method=False, grad_name=_pad_name,
+          samples=_samples.on(((2, 3, 4), (1, 2), "reflect"), ((2, 3, 4), (2, 1), "replicate"),
+                              ((2, 3, 4), (3, 1), "circular")))
 def _border_pad(input: Tensor, pad: Shape, mode: str) -> Tensor:
     """Pad by the tensor's own values: "reflect", "replicate" or "circular"."""
     return _gathered(input, pad, mode)
@@ -115,7 +118,14 @@ def _check_pad(input: Tensor, pad: Shape, mode: str) -> None:
             raise ShapeError(f"pad: input {list(shape)} is too small for the padding {list(pad)}")
 
 
-@composite(method=False, namespace="nn.functional")
+def _samples_pad(make: Any) -> _samples.Calls:
+    yield (make(2, 3), (1, 2, -1, 1)), {"value": 2}
+    yield (make(2, 3, 4), (2, 1)), {"mode": "reflect"}
+    yield (make(1, 2, 3, 4), (2, 1, -1, 2)), {"mode": "replicate"}
+    yield (make(1, 2, 3), (2, 1)), {"mode": "circular"}
+
+
+@composite(samples=_samples_pad, method=False, namespace="nn.functional")
 def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Tensor:
     """The tensor with borders: pairs of counts (before, after), from the last dimension on; negative ones crop.
 
@@ -152,7 +162,7 @@ def pad(input: Tensor, pad: Sequence[int], mode: str = "constant", value: float 
 _functional_pad = pad
 
 
-@composite(method=False, namespace="torch nn.functional")
+@composite(samples=_samples.on(((1, 6, 2, 3), 2), ((2, 6, 1, 2), 3)), method=False, namespace="torch nn.functional")
 def channel_shuffle(input: Tensor, groups: int) -> Tensor:
     """Channels (dimension 1) taken in turn from each of `groups` equal groups.
 
@@ -175,7 +185,7 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
 
 
 @operator(vjp={"input": lambda g, upscale_factor: pixel_unshuffle(g, upscale_factor)}, dtype_rule="any", method=False,
-          namespace="nn.functional")
+          namespace="nn.functional", samples=_samples.on(((8, 2, 3), 2), ((1, 9, 1, 2), 3)))
 def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
     """(..., C r r, H, W) as (..., C, H r, W r): groups of r r channels become squares of pixels.
 
@@ -204,7 +214,7 @@ def pixel_shuffle(input: Tensor, upscale_factor: int) -> Tensor:
 
 
 @operator(vjp={"input": lambda g, downscale_factor: pixel_shuffle(g, downscale_factor)}, dtype_rule="any",
-          method=False, namespace="nn.functional")
+          method=False, namespace="nn.functional", samples=_samples.on(((2, 4, 2), 2), ((1, 1, 3, 6), 3)))
 def pixel_unshuffle(input: Tensor, downscale_factor: int) -> Tensor:
     """(..., C, H r, W r) as (..., C r r, H, W): what undoes `pixel_shuffle`.
 

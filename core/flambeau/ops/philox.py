@@ -13,8 +13,8 @@ from typing import Any
 from flambeau import dtypes, philox
 from flambeau.discovery import Kind
 from flambeau.dispatch import operator
-from flambeau.errors import ArgumentError, UnsupportedError, message
-from flambeau.ops import search, views
+from flambeau.errors import ArgumentError, UnsupportedDtypeError, UnsupportedError, message
+from flambeau.ops import _samples, search, views
 from flambeau.ops.creation import _arange
 from flambeau.philox import PhiloxGenerator
 from flambeau.shapes import Shape
@@ -26,7 +26,11 @@ DIGITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
 Words = tuple[Tensor, Tensor, Tensor, Tensor]
 
 
-@operator(vjp="none", dtype_rule="any", method=False, no_fallback=True,
+def _samples_philox(make: Any) -> _samples.Calls:
+    yield (make.index(2, 3, high=1000), 12345, 8), {}
+
+
+@operator(samples=_samples_philox, vjp="none", dtype_rule="any", method=False, no_fallback=True,
           outputs=("first", "second", "third", "fourth"))
 def _philox(index: Tensor, seed: int, offset: int) -> Words:
     """The four 32-bit words of each element index, int64 in and out, for a seed and an offset below 2**64."""
@@ -50,6 +54,9 @@ def words(size: Shape, generator: Any, kind: Kind) -> Words:
 
 def _fraction(first: Tensor, second: Tensor, dtype: dtypes.dtype, wide: dtypes.dtype) -> Tensor:
     """Numbers from [0, 1) with as many binary digits as `dtype` has, held in `wide`."""
+    if dtype.name not in DIGITS:
+        raise UnsupportedDtypeError(f"a draw from an interval is not implemented for {dtype}; "
+                                    f"allowed: {', '.join(DIGITS)}; draw in one of these and convert the result")
     digits = DIGITS[dtype.name]
     bits = first >> (32 - digits) if digits <= 32 else (first >> 5) * (1 << digits - 27) + (second >> 6)
     return bits.to(wide) * 2.0 ** -digits

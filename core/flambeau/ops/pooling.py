@@ -8,12 +8,80 @@ from typing import Any
 
 from flambeau import shapes
 from flambeau.dispatch import composite, operator
-from flambeau.dtypes import BOOL
+from flambeau.dtypes import BOOL, bool_, int64
 from flambeau.errors import ArgumentError, ShapeError, UnsupportedDtypeError, message
+from flambeau.ops._samples import Calls, Samples
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
 
 
+# ---------------------------------------------------------------------------------------------- samples
+def _samples_max(make: Any) -> Calls:
+    yield (make.distinct(2, 1, 4, 6), (2, 3), (1, 2), (0, 1), (2, 1), (2, 3)), {}
+    yield (make.distinct(2, 3, 8), (3,), (2,), (1,), (1,), (5,)), {}    # the last window ends behind the border
+
+
+def _samples_average(make: Any) -> Calls:
+    yield (make(2, 1, 4, 6), (2, 3), (1, 2), (0, 1), (3, 3), True, None), {}
+    yield (make(2, 1, 4, 6), (2, 3), (1, 2), (1, 1), (5, 3), False, None), {}
+    yield (make(2, 3, 6), (3,), (2,), (0,), (3,), True, None), {}    # the last window ends behind the border
+    yield (make(2, 3, 5), (3,), (2,), (1,), (3,), True, 2), {}
+
+
+def _samples_average_grad(make: Any) -> Calls:
+    yield (make(2, 1, 3, 3), (4, 6), (2, 3), (1, 2), (0, 1), True, None), {}
+    yield (make(2, 1, 5, 3), (4, 6), (2, 3), (1, 2), (1, 1), False, None), {}
+    yield (make(2, 3, 3), (6,), (3,), (2,), (0,), True, None), {}
+    yield (make(2, 3, 3), (5,), (3,), (2,), (1,), True, 2), {}
+
+
+def _samples_scatter(make: Any) -> Calls:
+    yield (make(2, 3, 2, 3), make.index(2, 3, 2, 3, high=12), (3, 4)), {}
+    yield (make(1, 2, 3), make.fixed([[[4, 0, 2], [1, 3, 0]]], dtype=int64), (5,), True), {}
+
+
+def _samples_gather(make: Any) -> Calls:
+    yield (make(2, 2, 3, 4), make.index(2, 2, 2, 3, high=12)), {}
+    yield (make(2, 3, 5), make.index(2, 3, 4, high=5)), {}
+
+
+def _samples_max_pool(ndim: int) -> Samples:
+    """Of windows that overlap, of ones that leave elements out, with and without a batch."""
+    size, kernel, stride = (5, 6, 3)[:ndim], (2, 3, 2)[:ndim], (2, 1, 3)[:ndim]
+
+    def samples(make: Any) -> Calls:
+        yield (make.distinct(2, 1, *size), kernel, stride, (1, 0, 1)[:ndim], (3, 2, 1)[:ndim]), {}
+        yield (make.distinct(2, *size), 2), {"padding": 1, "return_indices": True}
+        yield (make.distinct(1, 2, *size), kernel), {"stride": 2, "ceil_mode": True}
+    return samples
+
+
+def _samples_avg_pool(ndim: int) -> Samples:
+    """Of both ways to count a border, of windows that end behind it, of a divisor."""
+    size, kernel, stride = (5, 6, 3)[:ndim], (2, 3, 2)[:ndim], (2, 1, 3)[:ndim]
+
+    def samples(make: Any) -> Calls:
+        yield (make(2, 1, *size), kernel, stride, (1, 0, 1)[:ndim]), {}
+        yield (make(2, *size), kernel), {"padding": 1, "count_include_pad": False}
+        yield (make(1, 2, *size), kernel), {"stride": 2, "padding": 1, "ceil_mode": True}
+        if ndim > 1:
+            yield (make(2, 1, *size), 2), {"divisor_override": 3}
+    return samples
+
+
+def _samples_adaptive(ndim: int) -> Samples:
+    """Of bins that divide the size and of others, of which some share elements."""
+    size: list[Any] = [6, 5, 4][:ndim]
+
+    def samples(make: Any) -> Calls:
+        yield (make(2, 1, *size), (4, 3, 2)[:ndim] if ndim > 1 else 4), {}
+        yield (make(2, *size), [3, *size[1:]]), {}
+        if ndim > 1:
+            yield (make(1, 2, *size), (None, 2, 3)[:ndim]), {}
+    return samples
+
+
+# ---------------------------------------------------------------------------------------------- windows
 def _pooled(spatial: Shape, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape, ceil_mode: bool) -> Shape:
     """How many windows there are per dimension; with `ceil_mode` also those that begin inside but end outside."""
     result = []
@@ -52,21 +120,21 @@ def _arguments(op: str, ndim: int, input: Tensor, kernel: Any, stride: Any, padd
 
 
 # ---------------------------------------------------------------------------------------------- maxima
-@operator(namespace="internal", outputs=("values", "indices"), vjp={
+@operator(namespace="internal", outputs=("values", "indices"), samples=_samples_max, vjp={
     "input": lambda gs, indices, input_shape, kernel, stride: pool_scatter(
         gs[0], indices, input_shape[2:], all(jump >= width for jump, width in zip(stride, kernel, strict=True)))},
     grad_name=lambda node: f"MaxPool{len(node.shape[0]) - 2}DWithIndicesBackward0")
 def max_pool(input: Tensor, kernel: Shape, stride: Shape, padding: Shape, dilation: Shape,
              out: Shape) -> tuple[Tensor, Tensor]:
     """(largest value per window, its position in the flattened spatial dimensions)."""
-    lowest = float("-inf") if input.is_floating_point() else -(1 << 8 * input.itemsize - 1)
+    lowest = float("-inf") if input.is_floating_point() else -input.is_signed() << 8 * input.itemsize - 1
     spatial = input.shape[2:]
     needed = [max(size + 2 * border, jump * (count - 1) + step * (width - 1) + 1) for size, border, jump, count, step,
               width in zip(spatial, padding, stride, out, dilation, kernel, strict=True)]
     inside = (..., *(slice(border, border + size) for size, border in zip(spatial, padding, strict=True)))
     bordered = input.new_full((*input.shape[:2], *needed), lowest)
     bordered[inside] = input
-    places = input.new_zeros(tuple(needed), dtype=_int64())
+    places = input.new_full(tuple(needed), -1, dtype=int64)    # of the border, which wins against nothing
     places[inside[1:]] = _int64_arange(math.prod(spatial), input).reshape(spatial)
     values: Tensor | None = None
     for offset in product(*map(range, kernel)):
@@ -76,15 +144,10 @@ def max_pool(input: Tensor, kernel: Shape, stride: Shape, padding: Shape, dilati
         if values is None:
             values, indices = candidate, where
             continue
-        better = (candidate > values) | (candidate != candidate)
+        better = (candidate > values) | (candidate != candidate) | ((indices < 0) & (where >= 0))
         values, indices = candidate.where(better, values), where.where(better, indices)
     assert values is not None
     return values.clone(), indices.clone()
-
-
-def _int64() -> Any:
-    from flambeau.dtypes import int64
-    return int64
 
 
 def _int64_arange(count: int, like: Tensor) -> Tensor:
@@ -92,7 +155,7 @@ def _int64_arange(count: int, like: Tensor) -> Tensor:
     return creation.arange(count, device=like.device)
 
 
-@operator(namespace="internal", vjp={"g": lambda h, indices: pool_gather(h, indices)})
+@operator(namespace="internal", samples=_samples_scatter, vjp={"g": lambda h, indices: pool_gather(h, indices)})
 def pool_scatter(g: Tensor, indices: Tensor, spatial: Shape, distinct: bool = False) -> Tensor:
     """Add each element of `g` at its position in a plane of zeros; `distinct` promises that no two positions meet."""
     flat = g.new_zeros((*g.shape[:2], math.prod(spatial)))
@@ -100,7 +163,7 @@ def pool_scatter(g: Tensor, indices: Tensor, spatial: Shape, distinct: bool = Fa
     return flat.reshape(*g.shape[:2], *spatial)
 
 
-@operator(namespace="internal", vjp={
+@operator(namespace="internal", samples=_samples_gather, vjp={
     "input": lambda g, indices, input_shape: pool_scatter(g, indices, input_shape[2:])})
 def pool_gather(input: Tensor, indices: Tensor) -> Tensor:
     """The elements of each plane at the given positions."""
@@ -109,6 +172,7 @@ def pool_gather(input: Tensor, indices: Tensor) -> Tensor:
 
 def _max_pool(op: str, ndim: int, input: Tensor, kernel_size: Any, stride: Any, padding: Any, dilation: Any,
               ceil_mode: bool, return_indices: bool) -> Any:
+    _check_numbers(op, input)
     batch, *arguments = _arguments(op, ndim, input, kernel_size, stride, padding, dilation, ceil_mode)
     values, indices = max_pool(batch, *arguments)
     if batch is not input:
@@ -116,7 +180,7 @@ def _max_pool(op: str, ndim: int, input: Tensor, kernel_size: Any, stride: Any, 
     return (values, indices) if return_indices else values
 
 
-@composite(namespace="nn.functional", method=False)
+@composite(namespace="nn.functional", method=False, samples=_samples_max_pool(1))
 def max_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
                ceil_mode: bool = False, return_indices: bool = False) -> Any:
     """The largest element per window of (N, C, L) or (C, L); with `return_indices`, also where it was.
@@ -130,7 +194,7 @@ def max_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
     return _max_pool("max_pool1d", 1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
-@composite(namespace="nn.functional", method=False)
+@composite(namespace="nn.functional", method=False, samples=_samples_max_pool(2))
 def max_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
                ceil_mode: bool = False, return_indices: bool = False) -> Any:
     """The largest element per window of (N, C, H, W) or (C, H, W); with `return_indices`, also where it was.
@@ -145,7 +209,7 @@ def max_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
     return _max_pool("max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
-@composite(namespace="nn.functional", method=False)
+@composite(namespace="nn.functional", method=False, samples=_samples_max_pool(3))
 def max_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
                ceil_mode: bool = False, return_indices: bool = False) -> Any:
     """The largest element per window of (N, C, D, H, W) or (C, D, H, W); with `return_indices`, also where it was.
@@ -160,7 +224,8 @@ def max_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
 
 
 # ---------------------------------------------------------------------------------------------- means
-@operator(namespace="internal", grad_name=lambda node: f"AvgPool{len(node.shape) - 2}DBackward0", vjp={
+@operator(namespace="internal", grad_name=lambda node: f"AvgPool{len(node.shape) - 2}DBackward0",
+          samples=_samples_average, vjp={
     "input": lambda g, input_shape, kernel, stride, padding, count_include_pad, divisor: avg_pool_input_grad(
         g, input_shape[2:], kernel, stride, padding, count_include_pad, divisor)})
 def avg_pool(input: Tensor, kernel: Shape, stride: Shape, padding: Shape, out: Shape, count_include_pad: bool,
@@ -196,7 +261,7 @@ def _counts(like: Tensor, spatial: Shape, kernel: Shape, stride: Shape, padding:
     return total
 
 
-@operator(namespace="internal", vjp={
+@operator(namespace="internal", samples=_samples_average_grad, vjp={
     "g": lambda h, g_shape, kernel, stride, padding, count_include_pad, divisor: avg_pool(
         h, kernel, stride, padding, g_shape[2:], count_include_pad, divisor)})
 def avg_pool_input_grad(g: Tensor, spatial: Shape, kernel: Shape, stride: Shape, padding: Shape,
@@ -230,7 +295,7 @@ def _avg_pool(op: str, ndim: int, input: Tensor, kernel_size: Any, stride: Any, 
     return result if batch is input else result.squeeze(0)
 
 
-@composite(namespace="nn.functional", method=False)
+@composite(namespace="nn.functional", method=False, samples=_samples_avg_pool(1))
 def avg_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
                count_include_pad: bool = True) -> Tensor:
     """The mean of each window of (N, C, L) or (C, L).
@@ -244,7 +309,7 @@ def avg_pool1d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
     return _avg_pool("avg_pool1d", 1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
-@composite(namespace="nn.functional", method=False, out=True)
+@composite(namespace="nn.functional", method=False, out=True, samples=_samples_avg_pool(2))
 def avg_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
                count_include_pad: bool = True, divisor_override: int | None = None) -> Tensor:
     """The mean of each window of (N, C, H, W) or (C, H, W).
@@ -260,7 +325,7 @@ def avg_pool2d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
                      divisor_override)
 
 
-@composite(namespace="nn.functional", method=False, out=True)
+@composite(namespace="nn.functional", method=False, out=True, samples=_samples_avg_pool(3))
 def avg_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
                count_include_pad: bool = True, divisor_override: int | None = None) -> Tensor:
     """The mean of each window of (N, C, D, H, W) or (C, D, H, W).
@@ -277,7 +342,7 @@ def avg_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
 
 # ---------------------------------------------------------------------------------------------- adaptive
 def _adaptive_avg_pool(op: str, ndim: int, input: Tensor, output_size: Any) -> Tensor:
-    """Means over bins of nearly equal size: equal bins are plain windows, others a product with a sparse matrix."""
+    """Means over bins of nearly equal size: equal ones are plain windows, others are gathered by dimension."""
     if input.ndim not in (ndim + 1, ndim + 2):
         raise ShapeError(message(op, f"Expected {ndim + 1}D or {ndim + 2}D tensor",
                                  given=f"input of size {list(input.shape)}"))
@@ -291,24 +356,31 @@ def _adaptive_avg_pool(op: str, ndim: int, input: Tensor, output_size: Any) -> T
     if any(each is not None and each < 0 for each in given):
         raise ArgumentError(f"{op}: elements of output_size must be greater than or equal to 0; given: {list(given)}")
     wanted = tuple([size if each is None else each for size, each in zip(spatial, given, strict=True)])
-    if min(spatial) == 0 or 0 in input.shape[-ndim - 1:]:
+    if min(spatial) == 0:
         raise ShapeError(f"{op}: Expected input to have non-zero size for non-batch dimensions, but input has sizes "
                          f"{list(input.shape)}")
-    if all(out and size % out == 0 for size, out in zip(spatial, wanted, strict=True)):
+    if input.numel() and all(out and size % out == 0 for size, out in zip(spatial, wanted, strict=True)):
         width = tuple([size // out for size, out in zip(spatial, wanted, strict=True)])
         return _avg_pool(op, ndim, input, width, width, 0, False, True, None)
     for axis, (size, out) in enumerate(zip(spatial, wanted, strict=True)):
-        rows = []
-        for index in range(out):
-            begin, end = index * size // out, -(-(index + 1) * size // out)
-            rows.append([1 / (end - begin) if begin <= at < end else 0.0 for at in range(size)])
-        matrix = input.new_tensor(rows).reshape(out, size)
-        dim = axis - ndim
-        input = (input.transpose(dim, -1) @ matrix.t()).transpose(dim, -1)
+        input = _bin_means(input, axis - ndim, size, out)
     return input.contiguous()
 
 
-@composite(namespace="nn.functional", method=False)
+def _bin_means(input: Tensor, dim: int, size: int, out: int) -> Tensor:
+    """Means over `out` bins along a dimension: gathered as one row each, whose ends beyond the bin count as 0."""
+    begins = [index * size // out for index in range(out)]
+    counts = [-(-(index + 1) * size // out) - begin for index, begin in enumerate(begins)]
+    width = max(counts, default=1)
+    places = [min(begin + at, size - 1) for begin in begins for at in range(width)]
+    outside = [at >= count for count in counts for at in range(width)]
+    shape = (out, width, *(1,) * (-dim - 1))
+    rows = input.index_select(dim, input.new_tensor(places, dtype=int64)).unflatten(dim, (out, width))
+    rows = rows.masked_fill(input.new_tensor(outside, dtype=bool_).reshape(shape), 0)
+    return rows.sum(dim) / input.new_tensor(counts).reshape((out, *(1,) * (-dim - 1)))
+
+
+@composite(namespace="nn.functional", method=False, samples=_samples_adaptive(1))
 def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     """Means over `output_size` bins of (N, C, L) or (C, L).
 
@@ -321,7 +393,7 @@ def adaptive_avg_pool1d(input: Tensor, output_size: Any) -> Tensor:
     return _adaptive_avg_pool("adaptive_avg_pool1d", 1, input, output_size)
 
 
-@composite(namespace="nn.functional", method=False)
+@composite(namespace="nn.functional", method=False, samples=_samples_adaptive(2))
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     """Means over bins of (N, C, H, W) or (C, H, W), so many that the output has `output_size`; None keeps a size.
 
@@ -334,7 +406,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     return _adaptive_avg_pool("adaptive_avg_pool2d", 2, input, output_size)
 
 
-@composite(namespace="nn.functional", method=False)
+@composite(namespace="nn.functional", method=False, samples=_samples_adaptive(3))
 def adaptive_avg_pool3d(input: Tensor, output_size: Any) -> Tensor:
     """Means over bins of (N, C, D, H, W) or (C, D, H, W).
 

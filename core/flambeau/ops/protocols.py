@@ -10,7 +10,7 @@ from flambeau.dispatch import composite
 from flambeau.errors import ArgumentError, ArgumentTypeError, ArgumentValueError, DtypeError
 from flambeau.graph import STATE
 from flambeau.layouts import layout, strided
-from flambeau.ops import construct
+from flambeau.ops import _samples, construct
 from flambeau.printing import format_tensor
 from flambeau.tensor import Tensor, attach
 
@@ -259,7 +259,7 @@ def is_pinned(self: Tensor, device: Any = None) -> bool:
 
 
 # ---------------------------------------------------------------------------------------------- questions
-@composite(method=False)
+@composite(samples=_samples.on(((2, 3),)), method=False)
 def is_tensor(obj: Any, /) -> bool:
     """Whether an object is a tensor.
 
@@ -272,7 +272,7 @@ def is_tensor(obj: Any, /) -> bool:
     return isinstance(obj, Tensor)
 
 
-@composite(method=False)
+@composite(samples=_samples.on(((2, 3),)), method=False)
 def numel(input: Tensor) -> int:
     """The number of elements.
 
@@ -285,7 +285,7 @@ def numel(input: Tensor) -> int:
     return input.numel()
 
 
-@composite(method=False)
+@composite(samples=_samples.on(((2, 3),)), method=False)
 def is_floating_point(input: Tensor) -> bool:
     """Whether the dtype is a real floating type.
 
@@ -298,7 +298,7 @@ def is_floating_point(input: Tensor) -> bool:
     return input.is_floating_point()
 
 
-@composite(method=False)
+@composite(samples=_samples.on(((2, 3),)), method=False)
 def is_complex(input: Tensor) -> bool:
     """Whether the dtype is complex.
 
@@ -311,7 +311,7 @@ def is_complex(input: Tensor) -> bool:
     return input.is_complex()
 
 
-@composite(method=False)
+@composite(samples=_samples.on(((),), ((1,),)), method=False)
 def is_nonzero(input: Tensor) -> bool:
     """Whether the only element is not zero. RuntimeError where there are more or none.
 

@@ -8,8 +8,8 @@ from typing import Any
 from flambeau import dtypes, shapes
 from flambeau.dispatch import composite, front
 from flambeau.dispatch.run import write_out
-from flambeau.errors import ArgumentError, ArgumentTypeError, UnsupportedError, message
-from flambeau.ops import draws
+from flambeau.errors import ArgumentError, ArgumentTypeError, DeviceError, UnsupportedError, message
+from flambeau.ops import _samples, draws
 from flambeau.ops.creation import kind_like
 from flambeau.ops.factory import as_size, empty_array, factory_kind, finish
 from flambeau.random import Generator
@@ -22,6 +22,8 @@ def _like(input: Tensor, record: Draw, numbers: tuple[Any, ...], generator: Gene
           memory_format: Any) -> Tensor:
     """Draws in a tensor like another one, whose order of dimensions is kept (it decides the order of the draws)."""
     kind = kind_like(input, dtype, device)
+    if record in (draws._uniform, draws._normal):
+        _check_fractions("normal" if record is draws._normal else "uniform", kind.dtype)
     shape = input._array.shape
     if memory_format is not None or shapes.is_contiguous(shape, input._kind.backend.layout(input._array)[0]):
         return record(shape, *numbers, generator, kind)
@@ -31,7 +33,12 @@ def _like(input: Tensor, record: Draw, numbers: tuple[Any, ...], generator: Gene
 
 
 # ---------------------------------------------------------------------------------------------- factories
-@composite(method=False)
+def _samples_floats(make: Any) -> _samples.Calls:
+    yield (2, 3), {"dtype": make.dtype, "device": make.device}
+    yield ((4,),), {"device": make.device}
+
+
+@composite(samples=_samples_floats, method=False)
 def rand(*shape: Any, size: Any = None, generator: Generator | None = None, out: Tensor | None = None,
          names: Any = None, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
          pin_memory: bool = False) -> Tensor:
@@ -49,7 +56,7 @@ def rand(*shape: Any, size: Any = None, generator: Generator | None = None, out:
                   "rand")
 
 
-@composite(method=False)
+@composite(samples=_samples_floats, method=False)
 def randn(*shape: Any, size: Any = None, generator: Generator | None = None, out: Tensor | None = None,
           names: Any = None, dtype: Any = None, layout: Any = None, device: Any = None, requires_grad: bool = False,
           pin_memory: bool = False) -> Tensor:
@@ -71,10 +78,15 @@ def _float_kind(op: str, out: Tensor | None, dtype: Any, device: Any) -> Any:
     if dtype is None and out is not None:
         dtype = out._kind.dtype
     kind = factory_kind(dtype, device)
-    if not kind.dtype.is_differentiable:
-        raise UnsupportedError(message(op, f"not implemented for {kind.dtype}", allowed="floating and complex dtypes",
-                                 next_step="torch.randint gives whole numbers"))
+    _check_fractions(op, kind.dtype)
     return kind
+
+
+def _check_fractions(op: str, wanted: dtypes.dtype) -> None:
+    """Refuse dtypes that cannot hold what is drawn."""
+    if not wanted.is_differentiable:
+        raise UnsupportedError(message(op, f"not implemented for {wanted}", allowed="floating and complex dtypes",
+                                       next_step="torch.randint gives whole numbers"))
 
 
 @front(draws._randint)
@@ -121,10 +133,12 @@ def randperm(n: int, *, generator: Generator | None = None, out: Tensor | None =
     tensor([0, 1, 3, 2])
     """
     kind = factory_kind(out._kind.dtype if dtype is None and out is not None else dtype, device, dtypes.int64)
+    if n < 0:
+        raise ArgumentError(f"randperm: n must be non-negative, got {n}")
     return finish(draws._randperm(int(n), generator, kind), out, requires_grad, layout, "randperm")
 
 
-@composite(method=False)
+@composite(samples=_samples.on(((2, 3),)), method=False)
 def rand_like(input: Tensor, *, generator: Generator | None = None, dtype: Any = None, layout: Any = None,
               device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
     """Uniform random numbers from [0, 1) in a tensor like `input`.
@@ -139,7 +153,7 @@ def rand_like(input: Tensor, *, generator: Generator | None = None, dtype: Any =
                   requires_grad, layout, "rand_like")
 
 
-@composite(method=False)
+@composite(samples=_samples.on(((2, 3),)), method=False)
 def randn_like(input: Tensor, *, generator: Generator | None = None, dtype: Any = None, layout: Any = None,
                device: Any = None, requires_grad: bool = False, memory_format: Any = None) -> Tensor:
     """Normal random numbers in a tensor like `input`.
@@ -154,7 +168,7 @@ def randn_like(input: Tensor, *, generator: Generator | None = None, dtype: Any 
                   requires_grad, layout, "randn_like")
 
 
-@composite(method=False)
+@composite(samples=_samples.on(((2, 3), 5), ((2, 3), 2, 7)), method=False)
 def randint_like(input: Tensor, low: Any, high: Any = None, *, generator: Generator | None = None, dtype: Any = None,
                  layout: Any = None, device: Any = None, requires_grad: bool = False,
                  memory_format: Any = None) -> Tensor:
@@ -197,6 +211,11 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Gene
     return finish(result, out, requires_grad, layout, "normal")
 
 
+def _check_positive(op: str, name: str, value: float) -> None:
+    if not value > 0:
+        raise ArgumentError(f"{op} expects {name} > 0.0, but found {name}={value}")
+
+
 def _check_std(std: float) -> None:
     if not std >= 0:
         raise ArgumentError(f"normal expects std >= 0.0, but found std {std}")
@@ -205,6 +224,7 @@ def _check_std(std: float) -> None:
 def _normal_from(mean: Any, std: Any, generator: Generator | None) -> Tensor:
     like: Tensor = mean if isinstance(mean, Tensor) else std
     kind = like._kind
+    _check_fractions("normal", kind.dtype)
     own = kind.kernels.get("normal_from")
     mean, std = (each.detach() if isinstance(each, Tensor) else float(each) for each in (mean, std))
     if isinstance(std, Tensor):
@@ -213,6 +233,9 @@ def _normal_from(mean: Any, std: Any, generator: Generator | None) -> Tensor:
     else:
         _check_std(std)
     if own is not None:
+        if isinstance(mean, Tensor) and isinstance(std, Tensor) and mean._kind.device is not std._kind.device:
+            raise DeviceError(message("normal", "Expected all tensors to be on the same device",
+                                      given=f"{mean.device} and {std.device}", next_step="move one with .to()"))
         arrays = [each._array if isinstance(each, Tensor) else each for each in (mean, std)]
         return make(own(*arrays, draws.raw_of(generator, kind)), kind)
     shape = shapes.broadcast_shapes(*(each._array.shape for each in (mean, std) if isinstance(each, Tensor)))
@@ -230,6 +253,8 @@ def bernoulli(input: Tensor, p: float | None = None, *, generator: Generator | N
     >>> torch.bernoulli(torch.tensor([0., 1.]))
     tensor([0., 1.])
     """
+    if input._kind.dtype.is_complex:
+        raise UnsupportedError(message("bernoulli", f"not implemented for {input.dtype}", allowed="real dtypes"))
     if p is not None:
         result = _like(input, draws._coins, (float(p),), generator, None, None, None)
     else:
@@ -297,18 +322,21 @@ def random_(self: Tensor, *bounds: int, generator: Generator | None = None, **na
 @attach
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Overwrite with numbers of the exponential distribution of rate `lambd`. Returns the tensor."""
+    _check_positive("exponential_", "lambda", lambd)
     return draws.fill_with("exponential", draws._exponential, self, float(lambd), generator=generator)
 
 
 @attach
 def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Generator | None = None) -> Tensor:
     """Overwrite with exponentials of normal numbers. Returns the tensor."""
+    _check_positive("log_normal_", "std", std)
     return draws.fill_with("log_normal", draws._log_normal, self, float(mean), float(std), generator=generator)
 
 
 @attach
 def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Generator | None = None) -> Tensor:
     """Overwrite with numbers of the Cauchy distribution. Returns the tensor."""
+    _check_positive("cauchy_", "sigma", sigma)
     return draws.fill_with("cauchy", draws._cauchy, self, float(median), float(sigma), generator=generator)
 
 

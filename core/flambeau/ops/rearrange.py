@@ -9,13 +9,13 @@ from flambeau import dtypes, shapes
 from flambeau.dispatch import composite, front, operator
 from flambeau.errors import ArgumentError, DimensionError, ShapeError
 from flambeau.layouts import contiguous_format
-from flambeau.ops import construct, creation
+from flambeau.ops import _samples, construct, creation
 from flambeau.ops import shape as shape_ops
 from flambeau.ops.indexing import narrow, select, slice_dim
 from flambeau.ops.joining import cat
 from flambeau.ops.search import searchsorted
 from flambeau.ops.views import _diagonal, diagonal
-from flambeau.shapes import Shape
+from flambeau.shapes import Shape, storage_extent
 from flambeau.tensor import Tensor
 
 
@@ -38,7 +38,7 @@ def _sum_repeats(g: Tensor, shape: Shape, repeats: Shape) -> Tensor:
 
 
 @operator(vjp={"input": lambda g, input_shape, repeats: _sum_repeats(g, input_shape, repeats)}, dtype_rule="any",
-          namespace="Tensor")
+          namespace="Tensor", samples=_samples.on(((2, 3), (2, 1)), ((2, 3), (3, 1, 2))))
 def _repeat(input: Tensor, repeats: Shape) -> Tensor:
     """The tensor as often along each dimension as `repeats` says."""
     shape = (1,) * (len(repeats) - input.dim()) + input._array.shape
@@ -69,7 +69,7 @@ def repeat(input: Tensor, *counts: Any, repeats: Any = None) -> Tensor:
     return _repeat(input, counts)
 
 
-@composite()
+@composite(samples=_samples.on(((2, 3), (2,)), ((2, 3), (3, 1, 2))))
 def tile(input: Tensor, *counts: Any, dims: Any = None) -> Tensor:
     """`repeat`, where missing leading counts are 1.
 
@@ -83,7 +83,15 @@ def tile(input: Tensor, *counts: Any, dims: Any = None) -> Tensor:
     return repeat(input, (1,) * (len(input._array.shape) - len(counts)) + counts)
 
 
-@composite()
+def _samples_interleave(make: Any) -> _samples.Calls:
+    yield (make(2, 3), 2), {}
+    yield (make(2, 3), 2, -1), {}
+    yield (make(2, 3), make.fixed([1, 0, 2], dtype=dtypes.int64), 1), {}
+    yield (make(2, 3), make.fixed([2, 1], dtype=dtypes.int64), 0), {"output_size": 3}
+    yield (make.fixed([1, 0, 2], dtype=dtypes.int64),), {}
+
+
+@composite(samples=_samples_interleave)
 def repeat_interleave(input: Tensor, repeats: Any = None, dim: int | None = None, *,
                       output_size: int | None = None) -> Tensor:
     """Each element, or each slice along `dim`, repeated: all as often, or as often as a vector of counts says.
@@ -137,7 +145,8 @@ def _interleaved_places(counts: Tensor) -> Tensor:
 
 
 # ---------------------------------------------------------------------------------------------- reversed and rolled
-@operator(vjp={"input": lambda g, dims: _flip(g, dims)}, dtype_rule="any")
+@operator(vjp={"input": lambda g, dims: _flip(g, dims)}, dtype_rule="any",
+          samples=_samples.on(((2, 3, 4), (0,)), ((2, 3, 4), (1, -1))))
 def _flip(input: Tensor, dims: Shape) -> Tensor:
     """Reverse the order along dimensions (counted from the start)."""
     for dim in dims:
@@ -165,7 +174,7 @@ def flip(input: Tensor, *axes: Any, dims: Any = None) -> Tensor:
     return _flip(input, wrapped if input._array.shape else ())
 
 
-@composite()
+@composite(samples=_samples.on(((2, 3),)))
 def fliplr(input: Tensor) -> Tensor:
     """The order along dimension 1 reversed.
 
@@ -181,7 +190,7 @@ def fliplr(input: Tensor) -> Tensor:
     return flip(input, 1)
 
 
-@composite()
+@composite(samples=_samples.on(((2, 3),)))
 def flipud(input: Tensor) -> Tensor:
     """The order along dimension 0 reversed.
 
@@ -197,7 +206,8 @@ def flipud(input: Tensor) -> Tensor:
     return flip(input, 0)
 
 
-@operator(vjp={"input": lambda g, shifts, dims: _roll(g, tuple([-each for each in shifts]), dims)}, dtype_rule="any")
+@operator(vjp={"input": lambda g, shifts, dims: _roll(g, tuple([-each for each in shifts]), dims)}, dtype_rule="any",
+          samples=_samples.on(((2, 3), 2), ((2, 3, 4), 1, -2), ((2, 3, 4), (1, -3), (0, 2))))
 def _roll(input: Tensor, shifts: Shape, dims: Shape) -> Tensor:
     """Shift along dimensions; what leaves at one end comes back at the other."""
     for shift, dim in zip(shifts, dims, strict=True):
@@ -231,7 +241,8 @@ def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     return _roll(input, steps, tuple([shapes.wrap_dim(each, ndim) for each in along]))
 
 
-@operator(vjp={"input": lambda g, k, dims: rot90(g, -k, dims)}, dtype_rule="any")
+@operator(vjp={"input": lambda g, k, dims: rot90(g, -k, dims)}, dtype_rule="any",
+          samples=_samples.on(((2, 3),), ((2, 3), 2), ((2, 3, 4), -1, (2, 0))))
 def _rot90(input: Tensor, k: int, dims: Shape) -> Tensor:
     """Turn the plane of two dimensions by k times 90 degrees."""
     first, second = dims
@@ -274,13 +285,15 @@ def _triangle_mask(input: Tensor, diagonal_: int) -> Tensor:
     return along - down <= diagonal_
 
 
-@operator(vjp={"input": lambda g, diagonal: _tril(g, diagonal)}, dtype_rule="any", inplace=True)
+@operator(vjp={"input": lambda g, diagonal: _tril(g, diagonal)}, dtype_rule="any", inplace=True,
+          samples=_samples.on(((3, 4),), ((3, 4), 1), ((2, 4, 3), -1)))
 def _tril(input: Tensor, diagonal: int = 0) -> Tensor:
     """Zeros above a diagonal of matrices."""
     return input.masked_fill(~_triangle_mask(input, diagonal), 0)
 
 
-@operator(vjp={"input": lambda g, diagonal: _triu(g, diagonal)}, dtype_rule="any", inplace=True)
+@operator(vjp={"input": lambda g, diagonal: _triu(g, diagonal)}, dtype_rule="any", inplace=True,
+          samples=_samples.on(((3, 4),), ((3, 4), 1), ((2, 4, 3), -1)))
 def _triu(input: Tensor, diagonal: int = 0) -> Tensor:
     """Zeros below a diagonal of matrices."""
     return input.masked_fill(_triangle_mask(input, diagonal - 1), 0)
@@ -329,7 +342,13 @@ def _triangle_indices(row: int, col: int, keep: Any, dtype: Any, device: Any, op
     return construct.tensor([[i for i, _ in places], [j for _, j in places]], dtype=wanted, device=device)
 
 
-@composite(method=False)
+def _samples_triangle(make: Any) -> _samples.Calls:
+    for offset in (0, 1, -1):
+        yield (3, 4, offset), {"device": make.device}
+    yield (4, 3), {"dtype": dtypes.int32, "device": make.device}
+
+
+@composite(samples=_samples_triangle, method=False)
 def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None,
                  layout: Any = None) -> Tensor:
     """Rows and columns of the lower triangle's elements, as a (2, n) tensor in row order.
@@ -344,7 +363,7 @@ def tril_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, devi
     return _triangle_indices(row, col, lambda i, j: j - i <= offset, dtype, device, "tril_indices")
 
 
-@composite(method=False)
+@composite(samples=_samples_triangle, method=False)
 def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None,
                  layout: Any = None) -> Tensor:
     """Rows and columns of the upper triangle's elements, as a (2, n) tensor in row order.
@@ -360,7 +379,8 @@ def triu_indices(row: int, col: int, offset: int = 0, *, dtype: Any = None, devi
 
 
 # ---------------------------------------------------------------------------------------------- diagonals
-@operator(vjp={"input": lambda g, offset, dim1, dim2: diagonal(g, offset, dim1, dim2)}, dtype_rule="any")
+@operator(vjp={"input": lambda g, offset, dim1, dim2: diagonal(g, offset, dim1, dim2)}, dtype_rule="any",
+          samples=_samples.on(((2, 3),), ((2, 3), 1), ((2, 3), -1, 0, 2), ((2, 3), 0, -1, 0)))
 def _diag_embed(input: Tensor, offset: int, dim1: int, dim2: int) -> Tensor:
     """The last dimension on a diagonal of two new ones, whose places in the result are given."""
     shape = input._array.shape
@@ -391,7 +411,7 @@ def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -
     return _diag_embed(input, offset, first, second)
 
 
-@composite(out=True)
+@composite(samples=_samples.on(((3,),), ((3,), 1), ((3, 4),), ((3, 4), -1)), out=True)
 def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     """A vector as a diagonal matrix; of a matrix, a copy of its diagonal.
 
@@ -409,7 +429,7 @@ def diag(input: Tensor, diagonal: int = 0) -> Tensor:
     return _diagonal(input, diagonal, 0, 1).clone()
 
 
-@composite()
+@composite(samples=_samples.on(((3,),), ((2, 3), -1)))
 def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     """All elements on the diagonal of a matrix.
 
@@ -423,8 +443,14 @@ def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     return diag_embed(input.reshape(-1), offset)
 
 
+def _samples_diagonal_scatter(make: Any) -> _samples.Calls:
+    yield (make(3, 4), make(3)), {}
+    yield (make(2, 3, 4), make(3, 2), 1, 0, -1), {}
+
+
 @operator(vjp={"input": lambda g, offset, dim1, dim2: _scattered(g, lambda x: diagonal(x, offset, dim1, dim2)),
-               "src": lambda g, offset, dim1, dim2: diagonal(g, offset, dim1, dim2)}, dtype_rule="any")
+               "src": lambda g, offset, dim1, dim2: diagonal(g, offset, dim1, dim2)}, dtype_rule="any",
+          samples=_samples_diagonal_scatter)
 def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Tensor:
     """A copy with a diagonal replaced by `src`.
 
@@ -438,8 +464,13 @@ def diagonal_scatter(input: Tensor, src: Tensor, offset: int = 0, dim1: int = 0,
     return _replaced(input, src, lambda x: diagonal(x, offset, dim1, dim2), "diagonal_scatter")
 
 
+def _samples_select_scatter(make: Any) -> _samples.Calls:
+    yield (make(2, 3), make(3), 0, 1), {}
+    yield (make(2, 3, 4), make(2, 4), -2, -1), {}
+
+
 @operator(vjp={"input": lambda g, dim, index: _scattered(g, lambda x: select(x, dim, index)),
-               "src": lambda g, dim, index: select(g, dim, index)}, dtype_rule="any")
+               "src": lambda g, dim, index: select(g, dim, index)}, dtype_rule="any", samples=_samples_select_scatter)
 def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
     """A copy with the slice at one index of a dimension replaced by `src`.
 
@@ -457,8 +488,14 @@ def _ranged(x: Tensor, dim: int, start: int | None, end: int | None, step: int) 
     return slice_dim(x, shapes.wrap_dim(dim, x.dim()), start, end, step)
 
 
+def _samples_slice_scatter(make: Any) -> _samples.Calls:
+    yield (make(4, 3), make(2, 3)), {"start": 1, "end": 3}
+    yield (make(2, 5), make(2, 2), -1, 1, 5, 2), {}
+
+
 @operator(vjp={"input": lambda g, dim, start, end, step: _scattered(g, lambda x: _ranged(x, dim, start, end, step)),
-               "src": lambda g, dim, start, end, step: _ranged(g, dim, start, end, step)}, dtype_rule="any")
+               "src": lambda g, dim, start, end, step: _ranged(g, dim, start, end, step)}, dtype_rule="any",
+          samples=_samples_slice_scatter)
 def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None,
                   step: int = 1) -> Tensor:
     """A copy with a range of indices of a dimension replaced by `src`.
@@ -472,7 +509,13 @@ def slice_scatter(input: Tensor, src: Tensor, dim: int = 0, start: int | None = 
     return _replaced(input, src, lambda x: _ranged(x, dim, start, end, step), "slice_scatter")
 
 
-@composite()
+def _samples_strided_scatter(make: Any) -> _samples.Calls:
+    # PyTorch's gradient of the first operand is zero in the wrong places: it is no oracle there.
+    yield (make(4, 3, requires_grad=False), make(2, 3), (2, 3), (1, 4), 1), {}
+    yield (make(4, 3, requires_grad=False), make(3, 2), (3, 2), (2, 1)), {}
+
+
+@composite(samples=_samples_strided_scatter)
 def as_strided_scatter(input: Tensor, src: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
     """A copy with the elements of a strided layout replaced by `src`.
 
@@ -482,8 +525,10 @@ def as_strided_scatter(input: Tensor, src: Tensor, size: Any, stride: Any, stora
     >>> torch.as_strided_scatter(torch.zeros(4), torch.ones(2), (2,), (2,))
     tensor([1., 0., 1., 0.])
     """
-    copy = input.clone()
-    copy.as_strided(size, stride, storage_offset or 0).copy_(src)
+    strides, offset = input._kind.backend.layout(input._array)   # `stride` counts in the memory as it lies
+    extent = storage_extent(input._array.shape, strides, offset)
+    copy = input.as_strided((extent,), (1,), 0).clone().as_strided(input._array.shape, strides, offset)
+    copy.as_strided(size, stride, offset if storage_offset is None else storage_offset).copy_(src)
     return copy
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from flambeau import dispatch, dtypes, shapes
 from flambeau.dtypes import INTEGER
 from flambeau.errors import DtypeError
-from flambeau.ops import _faces
+from flambeau.ops import _faces, _samples
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
 
@@ -29,20 +29,8 @@ def _named(stem: str) -> Any:
     return grad_name
 
 
-def _samples(make: Any) -> Any:
-    yield (make(3, 4),), {}
-    yield (make(2, 3, 4), 1), {}
-    yield (make(2, 3, 4), (0, 2), True), {}
-    yield (make(),), {}
-
-
-def _samples_dim(make: Any) -> Any:
-    yield (make(3, 4), 0), {}
-    yield (make(2, 3, 4), -1, True), {}
-
-
 # ---------------------------------------------------------------------------------------------- sums
-@dispatch.primitive(samples=_samples, grad_name=_named("Sum"), vjp={
+@dispatch.primitive(samples=_samples.sums, grad_name=_named("Sum"), vjp={
     "input": lambda g, input_shape, dim, keepdim: _faces.spread(g, input_shape, dim, keepdim)})
 def _sum(input: Tensor, dim: Shape, keepdim: bool, dtype: dtypes.dtype) -> Shape:
     """Sum over dimensions, in `dtype`."""
@@ -71,7 +59,7 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
     return _sum(input, shapes.reduction_dims(dim, len(input._array.shape)), keepdim, wanted)
 
 
-@dispatch.operator(samples=_samples, grad_name=_named("Mean"), vjp={
+@dispatch.operator(samples=_samples.sums, grad_name=_named("Mean"), vjp={
     "input": lambda g, input_shape, dim, keepdim:
         _faces.spread(g / _faces.count(input_shape, dim), input_shape, dim, keepdim)})
 def _mean(input: Tensor, dim: Shape, keepdim: bool) -> Tensor:
@@ -120,7 +108,7 @@ def _others(input: Tensor, dim: int) -> Tensor:
     return before * after
 
 
-@dispatch.primitive(samples=_samples_dim, grad_name=_named("Prod"), vjp={"input": _product_gradient})
+@dispatch.primitive(samples=_samples.products, grad_name=_named("Prod"), vjp={"input": _product_gradient})
 def _prod(input: Tensor, dim: Shape, keepdim: bool, dtype: dtypes.dtype) -> Shape:
     """Product over dimensions, in `dtype`."""
     return shapes.reduced_shape(input.shape, dim, keepdim)
@@ -145,7 +133,7 @@ def prod(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = 
     return _prod(input, dims, keepdim, wanted)
 
 
-@dispatch.operator(samples=_samples, vjp={
+@dispatch.operator(samples=_samples.sums_of_numbers, vjp={
     "input": lambda g, input, dim, keepdim:
         _faces.spread(g, input._array.shape, dim, keepdim).masked_fill(input.detach() != input.detach(), 0)})
 def _nansum(input: Tensor, dim: Shape, keepdim: bool, dtype: dtypes.dtype) -> Tensor:
@@ -172,7 +160,7 @@ def nansum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any 
     return _nansum(input, shapes.reduction_dims(dim, len(input._array.shape)), keepdim, wanted)
 
 
-@_faces.reducing()
+@_faces.reducing(samples=_samples.sums_of_numbers)
 def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
     """Mean of the elements that are not nan. RuntimeError for integers.
 
@@ -185,6 +173,8 @@ def nanmean(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any
     if input._kind.dtype.category <= INTEGER:
         raise DtypeError(f"nanmean(): expected input to have floating point or complex dtype but got "
                          f"{_faces.scalar_name(input._kind.dtype)}; convert the input")
+    if input._kind.dtype.is_complex:
+        raise DtypeError("nanmean(): does not support complex inputs; take the mean of .real and .imag")
     present = (input == input).detach().sum(dim, keepdim)
     return input.masked_fill(input != input, 0).sum(dim, keepdim, dtype=dtype) / present
 
@@ -195,7 +185,7 @@ def _truth_dtype(input: Tensor, result: Tensor) -> Tensor:
     return result.to(dtypes.uint8) if input._kind.dtype is dtypes.uint8 else result
 
 
-@dispatch.operator(vjp="none", samples=_samples)
+@dispatch.operator(vjp="none", samples=_samples.over_dims)
 def _any(input: Tensor, dim: Shape, keepdim: bool) -> Tensor:
     """Whether some element is not zero."""
     return _sum(input != 0, dim, keepdim, dtypes.int64) > 0
@@ -214,7 +204,7 @@ def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     return _truth_dtype(input, _any(input, shapes.reduction_dims(dim, len(input._array.shape)), keepdim))
 
 
-@dispatch.operator(vjp="none", samples=_samples)
+@dispatch.operator(vjp="none", samples=_samples.over_dims)
 def _all(input: Tensor, dim: Shape, keepdim: bool) -> Tensor:
     """Whether no element is zero."""
     return _sum(input == 0, dim, keepdim, dtypes.int64) == 0
@@ -233,7 +223,14 @@ def all(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     return _truth_dtype(input, _all(input, shapes.reduction_dims(dim, len(input._array.shape)), keepdim))
 
 
-@_faces.reducing()
+def _samples_count(make: Any) -> _samples.Calls:
+    numbers = [[0, 2, 0], [1, 0, 3]]
+    yield (make.fixed(numbers),), {}
+    yield (make.fixed(numbers), -1), {}
+    yield (make.fixed(numbers), (0, 1)), {}
+
+
+@_faces.reducing(samples=_samples_count)
 def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
     """How many elements are not zero, as int64.
 
@@ -246,7 +243,13 @@ def count_nonzero(input: Tensor, dim: Any = None) -> Tensor:
     return (input != 0).sum(dim)
 
 
-@dispatch.composite()
+def _samples_equal(make: Any) -> _samples.Calls:
+    yield (make.fixed([1, 2]), make.fixed([1, 2])), {}
+    yield (make.fixed([1, 2]), make.fixed([1, 3])), {}
+    yield (make(2), make(2, 1)), {}
+
+
+@dispatch.composite(samples=_samples_equal)
 def equal(input: Tensor, other: Tensor) -> bool:
     """Whether two tensors have the same shape and the same elements; a Python bool. nan equals nothing.
 
@@ -262,7 +265,13 @@ def equal(input: Tensor, other: Tensor) -> bool:
     return bool((input.detach() == other.detach()).all())
 
 
-@dispatch.composite()
+def _samples_allclose(make: Any) -> _samples.Calls:
+    yield (make.fixed([1, 2]), make.fixed([1, 2])), {}
+    yield (make.fixed([1, 2]), make.fixed([1, 3])), {}
+    yield (make.fixed([1, 2]), make.fixed([1, 3]), 0.5, 0.0), {"equal_nan": True}
+
+
+@dispatch.composite(samples=_samples_allclose)
 def allclose(input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08,
              equal_nan: bool = False) -> bool:
     """Whether all elements differ by at most `atol + rtol * |other|`; a Python bool.
@@ -283,7 +292,7 @@ def _logsumexp_gradient(g: Tensor, input: Tensor, result: Tensor, dim: Shape, ke
     return _faces.restore(g, shape, dim, keepdim) * _conj(weight)
 
 
-@dispatch.operator(vjp={"input": _logsumexp_gradient}, samples=_samples_dim)
+@dispatch.operator(vjp={"input": _logsumexp_gradient}, samples=_samples.over_dim)
 def _logsumexp(input: Tensor, dim: Shape, keepdim: bool) -> Tensor:
     """The logarithm of a sum of exponentials, shifted by the largest element so that nothing overflows."""
     if 0 in input._array.shape:
@@ -307,7 +316,7 @@ def logsumexp(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
     return _logsumexp(_faces.to_float(input), shapes.reduction_dims(dim, len(input._array.shape)), keepdim)
 
 
-@_faces.reducing()
+@_faces.reducing(samples=_samples.on(((3, 4),), ((4, 3),)))
 def trace(input: Tensor) -> Tensor:
     """The sum of a matrix's diagonal. RuntimeError for anything but a matrix.
 

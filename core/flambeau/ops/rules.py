@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from flambeau import dtypes
@@ -21,6 +21,13 @@ FLOATS_ONLY = (BOOL, INTEGER, COMPLEX)
 INEXACT_ONLY = (BOOL, INTEGER)
 INTEGRAL_ONLY = (FLOAT, COMPLEX)
 REAL_NUMBERS = (BOOL, COMPLEX)
+
+
+def as_places(index: Tensor) -> Tensor:
+    """Indices in the one dtype that kernels take, int64; a mask stays one. RuntimeError for what is no integer."""
+    if index._kind.dtype.category > dtypes.INTEGER:
+        raise ArgumentError(f"index: Expected dtype int64 for index; given: {index.dtype}; convert it with .long()")
+    return index if index._kind.dtype in (dtypes.int64, dtypes.bool_) else index.to(dtypes.int64)
 
 
 def inplace_front(core: Function) -> Callable[[Function], Function]:
@@ -59,6 +66,25 @@ def refusing_bool(problem: str, error: type[Exception] = DtypeError) -> Callable
             raise error(problem)
         return common, common
     return promote
+
+
+class RefusingBoolOperands:
+    """The rule of arithmetic for an operator that refuses bool tensors, whatever the other operand is."""
+
+    def __init__(self, problem: str) -> None:
+        self.problem = problem
+
+    def __call__(self, common: dtype) -> tuple[dtype, dtype]:
+        """The common dtype."""
+        if common.category == BOOL:
+            raise DtypeError(self.problem)
+        return common, common
+
+    def check(self, operands: Iterable[Any]) -> None:
+        """Refuse bools, tensors and Python's, among operands of several dtypes."""
+        for each in operands:
+            if each.__class__ is bool or (isinstance(each, Tensor) and each._kind.dtype.category == BOOL):
+                raise DtypeError(self.problem)
 
 
 def to_bool(common: dtype) -> tuple[dtype, dtype]:

@@ -6,19 +6,14 @@ from typing import Any
 
 from flambeau import dispatch, dtypes, shapes
 from flambeau.dtypes import INTEGER
-from flambeau.errors import ArgumentError, ShapeError, UnsupportedDtypeError
+from flambeau.errors import ArgumentError, DtypeError, ShapeError, UnsupportedDtypeError
 from flambeau.finfo import finfo
-from flambeau.ops import _faces
+from flambeau.ops import _faces, _samples
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
 
 _CummaxResult = _faces.return_type("cummax", "values", "indices")
 _CumminResult = _faces.return_type("cummin", "values", "indices")
-
-
-def _samples(make: Any) -> Any:
-    yield (make(3, 4), 1), {}
-    yield (make(2, 3, 4), 0), {}
 
 
 def _reversed_sum(g: Tensor, dim: int) -> Tensor:
@@ -30,7 +25,7 @@ def _conj(x: Tensor) -> Tensor:
     return x.conj() if x._kind.dtype.is_complex else x
 
 
-@dispatch.primitive(samples=_samples, vjp={"input": lambda g, dim: _reversed_sum(g, dim)})
+@dispatch.primitive(samples=_samples.cumulated, vjp={"input": lambda g, dim: _reversed_sum(g, dim)})
 def _cumsum(input: Tensor, dim: int, dtype: dtypes.dtype) -> Shape:
     """Running sums along a dimension, in `dtype`."""
     return input.shape
@@ -79,7 +74,7 @@ def _product_gradient(g: Tensor, input: Tensor, result: Tensor, dim: int) -> Ten
     return cat(columns, dim)
 
 
-@dispatch.primitive(samples=_samples, vjp={
+@dispatch.primitive(samples=_samples.cumulated, vjp={
     "input": lambda g, input, result, dim: _product_gradient(g, input, result, dim)})
 def _cumprod(input: Tensor, dim: int, dtype: dtypes.dtype) -> Shape:
     """Running products along a dimension, in `dtype`."""
@@ -125,7 +120,7 @@ def _selected(g: Any, indices: Tensor, input_shape: Shape, dim: int) -> Tensor:
     return g[0].new_zeros(input_shape).scatter_add(dim, indices, g[0])
 
 
-@dispatch.primitive(samples=_samples, outputs=("values", "indices"), vjp={
+@dispatch.primitive(samples=_samples.running, outputs=("values", "indices"), vjp={
     "input": lambda g, indices, input_shape, dim: _selected(g, indices, input_shape, dim)})
 def _cummax(input: Tensor, dim: int) -> Shape:
     """Running maxima along a dimension, and where the latest of them is."""
@@ -146,7 +141,7 @@ def cummax(input: Tensor, dim: int) -> Any:
     return _CummaxResult(*_cummax(input, _faces.one_dim("cummax", dim, input.dim())))
 
 
-@dispatch.operator(samples=_samples, outputs=("values", "indices"), vjp={
+@dispatch.operator(samples=_samples.running, outputs=("values", "indices"), vjp={
     "input": lambda g, indices, input_shape, dim: _selected(g, indices, input_shape, dim)})
 def _cummin(input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """Running minima: the maxima of what orders the other way round."""
@@ -186,13 +181,19 @@ def _log_gradient(g: Tensor, input: Tensor, result: Tensor, dim: int) -> Tensor:
     return part(g.detach() <= 0) - part(g.detach() >= 0)
 
 
-@dispatch.operator(samples=_samples, vjp={"input": _log_gradient})
+def _samples_logarithms(make: Any) -> _samples.Calls:
+    low, high = (-0.7, 0.7) if make.dtype.is_complex else (None, None)   # the sums stay off the logarithm's cut
+    yield (make(3, 4, low=low, high=high), 1), {}
+    yield (make(2, 3, 4, low=low, high=high), -2), {}
+
+
+@dispatch.operator(samples=_samples_logarithms, vjp={"input": _log_gradient})
 def _logcumsumexp(input: Tensor, dim: int) -> Tensor:
     """Logarithms of running sums of exponentials, shifted by the largest of all."""
     if not input._array.shape or 0 in input._array.shape:
         return input.clone()
     top = (input.real if input._kind.dtype.is_complex else input).detach().amax(dim, keepdim=True)
-    top = top.masked_fill(top.abs() == float("inf"), 0)
+    top = top.masked_fill(~top.isfinite(), 0)
     return (input - top).exp().cumsum(dim).log() + top
 
 
@@ -213,7 +214,13 @@ def logcumsumexp(input: Tensor, dim: int) -> Tensor:
 
 
 # ---------------------------------------------------------------------------------------------- differences, integrals
-@_faces.reducing()
+def _samples_diff(make: Any) -> _samples.Calls:
+    yield (make(3, 4),), {}
+    yield (make(3, 4), 2, 0), {}
+    yield (make(3, 4),), {"prepend": make(3, 2), "append": make(3, 1)}
+
+
+@_faces.reducing(samples=_samples_diff)
 def diff(input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None,
          append: Tensor | None = None) -> Tensor:
     """Differences of neighbours along `dim`, `n` times; tensors may be put before and after.
@@ -263,7 +270,22 @@ def _areas(y: Tensor, x: Tensor | None, dx: Any, dim: int) -> Tensor:
     return heights * widths / 2
 
 
-@dispatch.composite(method=False)
+def _integrated(op: str, y: Tensor, x: Tensor | None, dim: int) -> int:
+    """Refuse bools; the dimension, wrapped."""
+    for name, each in (("y", y), ("x", x)):
+        if each is not None and each._kind.dtype is dtypes.bool_:
+            raise DtypeError(f"{op}: received a bool input for `{name}`, but bool is not supported; convert it")
+    return shapes.wrap_dim(dim, y.dim())
+
+
+def _samples_trapezoid(make: Any) -> _samples.Calls:
+    yield (make(3, 4),), {}
+    yield (make(3, 4),), {"dx": 2, "dim": 0}
+    yield (make(3, 4), make(4)), {}
+    yield (make(3, 4), make(3)), {"dim": -2}
+
+
+@dispatch.composite(samples=_samples_trapezoid, method=False)
 def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Tensor:
     """The integral of `y` along `dim` by the trapezoidal rule, over points `x` or a spacing `dx` (1).
 
@@ -273,14 +295,14 @@ def trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = 
     >>> torch.trapezoid(torch.tensor([1., 5., 10.]))
     tensor(10.5000)
     """
-    dim = shapes.wrap_dim(dim, y.dim())
+    dim = _integrated("trapezoid", y, x, dim)
     return _areas(y, x, 1 if dx is None else dx, dim).sum(dim)
 
 
 trapz = dispatch.alias("trapz", trapezoid)
 
 
-@dispatch.composite(method=False)
+@dispatch.composite(samples=_samples_trapezoid, method=False)
 def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, dim: int = -1) -> Tensor:
     """Running integrals of `y` along `dim` by the trapezoidal rule.
 
@@ -290,7 +312,7 @@ def cumulative_trapezoid(y: Tensor, x: Tensor | None = None, *, dx: Any = None, 
     >>> torch.cumulative_trapezoid(torch.tensor([1., 5., 10.]))
     tensor([ 3.0000, 10.5000])
     """
-    dim = shapes.wrap_dim(dim, y.dim())
+    dim = _integrated("cumulative_trapezoid", y, x, dim)
     return _areas(y, x, 1 if dx is None else dx, dim).cumsum(dim)
 
 

@@ -8,13 +8,18 @@ from flambeau import dtypes, shapes
 from flambeau.dispatch import composite, front, operator, primitive
 from flambeau.dtypes import INTEGER, int64
 from flambeau.errors import ArgumentError, DtypeError, ShapeError, message
-from flambeau.ops import construct, creation
+from flambeau.ops import _samples, construct, creation
 from flambeau.ops.indexing import slice_dim
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
 
 
-@primitive(vjp="none", dtype_rule="any")
+def _samples_nonzero(make: Any) -> _samples.Calls:
+    for as_tuple in (False, True):
+        yield (make.fixed([[0, 2, 0], [1, 0, 3]]),), {"as_tuple": as_tuple}
+
+
+@primitive(samples=_samples_nonzero, vjp="none", dtype_rule="any")
 def _nonzero(input: Tensor) -> Shape:
     """The indices of the nonzero elements, one row each, in row-major order."""
     return (0, input.dim())
@@ -37,7 +42,12 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     return _nonzero(input)
 
 
-@composite()
+def _samples_argwhere(make: Any) -> _samples.Calls:
+    yield (make.fixed([[0, 2, 0], [1, 0, 3]]),), {}
+    yield (make.fixed(1),), {}
+
+
+@composite(samples=_samples_argwhere)
 def argwhere(input: Tensor) -> Tensor:
     """The indices of the nonzero elements, one row each.
 
@@ -52,7 +62,17 @@ def argwhere(input: Tensor) -> Tensor:
 
 
 # ---------------------------------------------------------------------------------------------- unique values
-@primitive(vjp="none", outputs=("values", "inverse", "counts"))
+_REPEATING = [[3, 1, 1], [2, 3, 3], [3, 1, 1]]
+
+
+def _samples_unique(make: Any) -> _samples.Calls:
+    yield (make.fixed(_REPEATING),), {}
+    yield (make.fixed(_REPEATING),), {"return_inverse": True, "return_counts": True}
+    yield (make.fixed(_REPEATING),), {"dim": -1, "return_counts": True}
+    yield (make.fixed(_REPEATING),), {"dim": 0, "return_inverse": True}
+
+
+@primitive(samples=_samples_unique, vjp="none", outputs=("values", "inverse", "counts"))
 def _unique(input: Tensor, dim: int | None) -> Shape:
     """The sorted unique elements, or slices along a dimension; which one each element is; how often each occurs."""
     return input._array.shape
@@ -82,7 +102,13 @@ def unique(input: Tensor, sorted: bool = True, return_inverse: bool = False, ret
     return _chosen(_unique(input, dim), return_inverse, return_counts)
 
 
-@composite()
+def _samples_runs(make: Any) -> _samples.Calls:
+    yield (make.fixed(_REPEATING),), {}
+    yield (make.fixed(_REPEATING),), {"return_inverse": True, "return_counts": True}
+    yield (make.fixed(_REPEATING),), {"dim": 1, "return_counts": True}
+
+
+@composite(samples=_samples_runs)
 def unique_consecutive(input: Tensor, return_inverse: bool = False, return_counts: bool = False,
                        dim: int | None = None) -> Any:
     """Runs of equal elements, or of equal slices along `dim`, reduced to one each.
@@ -122,7 +148,17 @@ def _cat_vectors(*tensors: Tensor) -> Tensor:
 
 
 # ---------------------------------------------------------------------------------------------- sorted positions
-@primitive(vjp="none", method=False)
+def _samples_sorted(make: Any) -> _samples.Calls:
+    rows = [[1, 2, 3, 5], [0, 2, 2, 4]]
+    yield (make.fixed(rows), make.fixed([[2, 6, 0], [2, 3, 4]])), {}
+    yield (make.fixed(rows), make.fixed([[2, 6, 0], [2, 3, 4]])), {"right": True, "out_int32": True}
+    yield (make.fixed([1, 2, 2, 5]), make.fixed([[2, 3], [5, 0]])), {"side": "right"}
+    yield (make.fixed([5, 1, 2]), make.fixed([2, 4])), {"sorter": make.fixed([1, 2, 0], dtype=dtypes.int64)}
+    if make.dtype.category != dtypes.BOOL:
+        yield (make.fixed([1, 2, 2, 5]), 2), {}
+
+
+@primitive(samples=_samples_sorted, vjp="none", method=False)
 def _searchsorted(sorted_sequence: Tensor, values: Tensor, right: bool) -> Shape:
     """Where each value would be inserted into the sorted last dimension, before or (right) after equal ones; int64."""
     return values._array.shape
@@ -176,7 +212,12 @@ def searchsorted(sorted_sequence: Tensor, input: Any, *, out_int32: bool = False
     return found.to(dtypes.int32) if out_int32 else found
 
 
-@composite(out=True, method=False)
+def _samples_buckets(make: Any) -> _samples.Calls:
+    for right in (False, True):
+        yield (make.fixed([[2, 3], [5, 0]]), make.fixed([1, 2, 2, 5])), {"right": right, "out_int32": right}
+
+
+@composite(samples=_samples_buckets, out=True, method=False)
 def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right: bool = False) -> Tensor:
     """The number of the bucket between sorted boundaries that each value falls into.
 
@@ -192,13 +233,23 @@ def bucketize(input: Any, boundaries: Tensor, *, out_int32: bool = False, right:
 
 
 # ---------------------------------------------------------------------------------------------- counts
-@operator(vjp="none")
+def _samples_bincount(make: Any) -> _samples.Calls:
+    found = make.fixed([3, 0, 1, 3, 5], dtype=dtypes.int64)
+    yield (found,), {}
+    yield (found,), {"minlength": 8}
+    yield (found, make.real(5)), {}
+
+
+@operator(samples=_samples_bincount, vjp="none")
 def _bincount(input: Tensor, weights: Tensor | None, minlength: int) -> Tensor:
     """How often each integer from 0 occurs, or the sum of its weights."""
     size = max(minlength, int(input.max().item()) + 1 if input.numel() else 0)
     source = weights if weights is not None else creation.ones_like(input, dtype=dtypes.int64)
     zeros = creation._full((size,), 0, source._kind)
-    return zeros.index_add(0, input, source)
+    return zeros.index_add(0, input.to(dtypes.int64), source)
+
+
+_LARGEST = 2 ** 63 - 1
 
 
 @front(_bincount)
@@ -215,6 +266,8 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         raise DtypeError(message("bincount", "only integers can be counted", given=str(input.dtype)))
     if input.dim() != 1 or (input.numel() and int(input.min().item()) < 0):
         raise ArgumentError("bincount only supports 1-d non-negative integral inputs.")
+    if input.numel() and int(input.max().item()) == _LARGEST:  # the length would be one more
+        raise ArgumentError(f"maximum value of input overflowed, it should be < {_LARGEST} but got {_LARGEST}")
     if minlength < 0:
         raise ArgumentError("minlength should be >= 0")
     if weights is not None:
@@ -222,10 +275,18 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
             raise ArgumentError("weights should be 1-d and have the same length as input")
         if weights._kind.dtype is not dtypes.float32:
             weights = weights.to(dtypes.float64)
+    if not input.numel():
+        return creation.zeros(minlength, dtype=dtypes.int64, device=input.device)
     return _bincount(input, weights, minlength)
 
 
-@operator(vjp="none", method=False)
+def _samples_isin(make: Any) -> _samples.Calls:
+    yield (make.fixed([[1, 2, 3], [4, 5, 6]]), make.fixed([2, 6, 7])), {}
+    yield (make.fixed([[1, 2, 3], [4, 5, 6]]), 4), {"invert": True}
+    yield (make.fixed([1, 2, 3]), make.fixed([[3, 1]])), {"assume_unique": True}
+
+
+@operator(samples=_samples_isin, vjp="none", method=False)
 def _isin(elements: Tensor, test_elements: Tensor) -> Tensor:
     """Whether each element is among the others."""
     return (elements.unsqueeze(-1) == test_elements.reshape(-1)).any(-1)
@@ -246,11 +307,19 @@ def isin(elements: Any, test_elements: Any, *, assume_unique: bool = False, inve
         elements = construct.tensor(elements, device=like.device)
     if not isinstance(test_elements, Tensor):
         test_elements = construct.tensor(test_elements, device=like.device)
+    for each in (elements, test_elements):
+        if each._kind.dtype.category in (dtypes.BOOL, dtypes.COMPLEX):
+            raise DtypeError(f"isin: unsupported input type: {each.dtype}; allowed: integer and floating dtypes")
     found = _isin(elements, test_elements)
     return ~found if invert else found
 
 
-@composite(method=False)
+def _samples_unravel(make: Any) -> _samples.Calls:
+    yield (make.index(5, high=24), (2, 3, 4)), {}
+    yield (make.index(2, 2, high=6), (3, 2)), {}
+
+
+@composite(samples=_samples_unravel, method=False)
 def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
     """The coordinates, one tensor per dimension, of flat positions in a tensor of this shape.
 

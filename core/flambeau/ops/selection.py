@@ -8,11 +8,18 @@ from flambeau.dispatch import front, operator, pointwise
 from flambeau.dtypes import BOOL, INTEGER, dtype
 from flambeau.errors import ArgumentError, ArgumentTypeError, DtypeError, message
 from flambeau.ir import expr as ir
-from flambeau.ops import rules
+from flambeau.ops import _samples, rules
 from flambeau.tensor import Tensor, attach
 
 
-@pointwise(uncast=(0,), inplace=False, method=False, expr=ir.where,
+def _samples_where(make: Any) -> _samples.Calls:
+    yield (make.mask(2, 3), make(2, 3), make(3)), {}
+    yield (make.mask(3), 1, make(2, 3)), {}
+    yield (make.mask(2, 1), make(3), 0), {}
+    yield (make.mask(2, 3),), {}
+
+
+@pointwise(samples=_samples_where, uncast=(0,), inplace=False, method=False, expr=ir.where,
            vjp={"input": lambda g, condition: g.masked_fill(~condition, 0),
                 "other": lambda g, condition: g.masked_fill(condition, 0)})
 def _where(condition: Tensor, input: Any, other: Any) -> Tensor:
@@ -58,7 +65,13 @@ attach(_method_where, "where")  # the method's arguments come in another order
 
 
 # ---------------------------------------------------------------------------------------------- masked_fill
-@operator(vjp={"input": lambda g, mask: g.masked_fill(mask, 0)}, inplace=True, dtype_rule="any")
+def _samples_masked(make: Any) -> _samples.Calls:
+    yield (make(2, 3), make.mask(2, 3), 1), {}
+    yield (make(2, 3), make.mask(3), make()), {}
+
+
+@operator(vjp={"input": lambda g, mask: g.masked_fill(mask, 0)}, inplace=True, dtype_rule="any",
+          samples=_samples_masked)
 def _masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     """The tensor with a number where the mask holds, in the tensor's dtype."""
     return _where(mask, input.new_tensor(value), input)

@@ -17,6 +17,7 @@ from flambeau.dtypes import dtype
 from flambeau.errors import ArgumentError, ArgumentTypeError, ShapeError, message
 from flambeau.graph import Node
 from flambeau.layouts import contiguous_format, preserve_format
+from flambeau.ops import _samples
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor, attach, make
 
@@ -29,7 +30,8 @@ def as_dims(dims: Any, op: str) -> Shape:
 
 
 # ---------------------------------------------------------------------------------------------- order of dimensions
-@view_rule(vjp={"input": lambda g, dim0, dim1: _transpose(g, dim0, dim1)})
+@view_rule(vjp={"input": lambda g, dim0, dim1: _transpose(g, dim0, dim1)},
+           samples=_samples.on(((2, 3, 4), 0, 2), ((2, 3, 4), -1, 1)))
 def _transpose(shape: Shape, strides: Shape, offset: int, dim0: int, dim1: int) -> Layout:
     """Swap two dimensions (counted from the start)."""
     order = list(range(len(shape)))
@@ -62,13 +64,13 @@ swapaxes = alias("swapaxes", transpose)
 swapdims = alias("swapdims", transpose)
 
 
-@view_rule(name="alias", vjp={"input": lambda g: g}, method=False)
+@view_rule(samples=_samples.on(((2, 3),)), name="alias", vjp={"input": lambda g: g}, method=False)
 def _alias(shape: Shape, strides: Shape, offset: int) -> Layout:
     """The same view once more, as a tensor of its own."""
     return shape, strides, offset
 
 
-@view_rule(vjp={"input": lambda g: t(g)})
+@view_rule(samples=_samples.on(((2, 3),), ((3,),)), vjp={"input": lambda g: t(g)})
 def _t(shape: Shape, strides: Shape, offset: int) -> Layout:
     """Swap the dimensions of a matrix; a vector stays as it is."""
     return shape[::-1], strides[::-1], offset
@@ -88,7 +90,8 @@ def t(input: Tensor) -> Tensor:
     return _t(input)
 
 
-@view_rule(vjp={"input": lambda g, dims: _permute(g, _inverse(dims))})
+@view_rule(vjp={"input": lambda g, dims: _permute(g, _inverse(dims))},
+           samples=_samples.on(((2, 3, 4), (2, 0, 1)), ((2, 3, 4), (0, -1, 1))))
 def _permute(shape: Shape, strides: Shape, offset: int, dims: Shape) -> Layout:
     """Put the dimensions in the order `dims`."""
     return tuple([shape[index] for index in dims]), tuple([strides[index] for index in dims]), offset
@@ -138,7 +141,7 @@ def permute(input: Tensor, *order: Any, dims: Any = None) -> Tensor:
     return _permute(input, wrapped)
 
 
-@composite()
+@composite(samples=_samples.on(((2, 3, 4), 0, 2), ((2, 3, 4), (0, 1), (-1, 0))))
 def movedim(input: Tensor, source: Any, destination: Any) -> Tensor:
     """A view with the dimensions `source` moved to the places `destination`; the others keep their order.
 
@@ -169,7 +172,8 @@ moveaxis = alias("moveaxis", movedim)
 
 
 # ---------------------------------------------------------------------------------------------- sizes
-@view_rule(vjp={"input": lambda g, input_shape: reshape(g, input_shape)}, namespace="Tensor")
+@view_rule(vjp={"input": lambda g, input_shape: reshape(g, input_shape)}, namespace="Tensor",
+           samples=_samples.on(((2, 3, 4), (6, 4)), ((2, 3, 4), (4, -1))))
 def _view(shape: Shape, strides: Shape, offset: int, size: Shape) -> Layout:
     """The same elements under another shape; one size may be -1."""
     numel = 1
@@ -229,14 +233,14 @@ def _view_dtype(input: Tensor, wanted: dtype) -> Tensor:
 
 
 @operator(vjp={"input": lambda g, input_shape: reshape(g, input_shape)}, grad_name="UnsafeViewBackward0",
-          method=False, dtype_rule="any")
+          method=False, dtype_rule="any", samples=_samples.on(((2, 3, 4), (6, 4))))
 def _reshape_copy(input: Tensor, size: Shape) -> Tensor:
     """A contiguous copy under another shape, for where no view can have it."""
     fresh = input.clone(memory_format=contiguous_format)
     return make(_view(fresh, size)._array, input._kind)
 
 
-@composite()
+@composite(samples=_samples.on(((2, 3, 4), (6, 4)), ((2, 3, 4), (4, -1))))
 def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     """The elements under another shape: a view where the strides allow it, else a copy. One size may be -1.
 
@@ -261,19 +265,19 @@ def reshape(input: Tensor, *sizes: Any, shape: Any = None) -> Tensor:
     return _reshape_copy(input, shapes.infer_size(sizes, input.numel(), "reshape"))
 
 
-@composite(namespace="Tensor")
+@composite(samples=_samples.reshaped, namespace="Tensor")
 def view_as(input: Tensor, other: Tensor) -> Tensor:
     """`input.view(other.shape)`."""
     return view(input, other._array.shape)
 
 
-@composite(namespace="Tensor")
+@composite(samples=_samples.reshaped, namespace="Tensor")
 def reshape_as(input: Tensor, other: Tensor) -> Tensor:
     """`input.reshape(other.shape)`."""
     return reshape(input, other._array.shape)
 
 
-@composite()
+@composite(samples=_samples.on(((2, 3, 4),), ((2, 3, 4), 1), ((2, 3, 4), -3, 1), ((),)))
 def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     """The dimensions from `start_dim` to `end_dim` as one; a view where the strides allow it.
 
@@ -303,7 +307,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     return reshape(input, wanted)
 
 
-@composite()
+@composite(samples=_samples.on(((2, 3, 4),), ((),)))
 def ravel(input: Tensor) -> Tensor:
     """All elements in one dimension; a copy only where they do not lie in row-major order.
 
@@ -314,7 +318,7 @@ def ravel(input: Tensor) -> Tensor:
     return view(contiguous(input), (-1,)) if input.numel() else view(contiguous(input), (0,))
 
 
-@composite()
+@composite(samples=_samples.on(((2, 12), 1, (3, 4)), ((6, 2), -2, (-1, 2))))
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """A view with one dimension split into several; one of the sizes may be -1.
 
@@ -362,7 +366,8 @@ def squeezed(shape: Shape, dim: Any) -> list[int]:
     return [index for index, size in enumerate(shape) if size != 1 or index not in dims]
 
 
-@view_rule(vjp={"input": lambda g, input_shape, dim: reshape(g, input_shape)}, grad_name=_squeeze_name)
+@view_rule(vjp={"input": lambda g, input_shape, dim: reshape(g, input_shape)}, grad_name=_squeeze_name,
+           samples=_samples.on(((2, 1, 3, 1),), ((2, 1, 3, 1), 1), ((2, 1, 3, 1), (0, -1))))
 def _squeeze(shape: Shape, strides: Shape, offset: int, dim: Any) -> Layout:
     """Leave out dimensions of size 1: all (None), one, or a tuple of them."""
     stay = squeezed(shape, dim)
@@ -383,7 +388,7 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     return _squeeze(input, dim)
 
 
-@view_rule(vjp={"input": lambda g, dim: _squeeze(g, dim)})
+@view_rule(samples=_samples.on(((2, 3), 0), ((2, 3), -2)), vjp={"input": lambda g, dim: _squeeze(g, dim)})
 def _unsqueeze(shape: Shape, strides: Shape, offset: int, dim: int) -> Layout:
     """Add a dimension of size 1."""
     stride = shape[dim] * strides[dim] if dim < len(shape) else 1
@@ -404,7 +409,7 @@ def unsqueeze(input: Tensor, dim: int) -> Tensor:
     return _unsqueeze(input, dim)
 
 
-@view_rule(vjp={"input": lambda g: g}, namespace="Tensor")
+@view_rule(samples=_samples.on(((3, 1), (2, 3, 4)), ((3, 1), (-1, 4))), vjp={"input": lambda g: g}, namespace="Tensor")
 def _expand(shape: Shape, strides: Shape, offset: int, size: Shape) -> Layout:
     """Repeat dimensions of size 1 without copying. The walk sums the gradient back to the input's shape."""
     extra = len(size) - len(shape)
@@ -451,13 +456,13 @@ def expand(input: Tensor, *sizes: Any, size: Any = None, implicit: builtins.bool
     return _expand(input, wanted)
 
 
-@composite(namespace="Tensor")
+@composite(samples=_samples.expanded, namespace="Tensor")
 def expand_as(input: Tensor, other: Tensor) -> Tensor:
     """`input.expand(other.shape)`."""
     return expand(input, other._array.shape)
 
 
-@composite()
+@composite(samples=_samples.on(((3, 1), (2, 3, 4))))
 def broadcast_to(input: Tensor, size: Any) -> Tensor:
     """`input.expand(size)`.
 
@@ -469,7 +474,7 @@ def broadcast_to(input: Tensor, size: Any) -> Tensor:
     return expand(input, tuple(size))
 
 
-@composite(method=False)
+@composite(samples=_samples.together(((3, 1), (4,)), ((2,), (), (3, 1))), method=False)
 def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Views of the tensors, expanded to their common shape.
 
@@ -482,7 +487,7 @@ def broadcast_tensors(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple([expand(each, shape) for each in several])
 
 
-@composite(method=False)
+@composite(samples=_samples.plain(((3, 1), (4,)), ((2, 1, 4), (3, 1), ())), method=False)
 def broadcast_shapes(*shapes_: Any) -> shapes.Size:
     """The shape to which shapes broadcast together; an int is a shape of one dimension.
 
@@ -513,7 +518,7 @@ def _mt(self: Tensor) -> Tensor:
     return transpose(self, -2, -1)
 
 
-@composite()
+@composite(samples=_samples.on(((2, 3),), ((2, 3, 4),)))
 def adjoint(input: Tensor) -> Tensor:
     """The last two dimensions swapped, and the complex conjugate.
 
@@ -522,6 +527,8 @@ def adjoint(input: Tensor) -> Tensor:
     tensor([[0.-1.j],
             [2.-0.j]])
     """
+    if not input._array.shape:
+        return input.conj()
     if len(input._array.shape) < 2:
         raise ShapeError("tensor.adjoint() is only supported on matrices or batches of matrices. "
                          f"Got {input.dim()}-D tensor.")
@@ -565,13 +572,13 @@ def _at_least(ndim: int, tensors: tuple[Any, ...]) -> Any:
     return results[0] if single else tuple(results)
 
 
-@composite(method=False)
+@composite(samples=_samples.lifted, method=False)
 def atleast_1d(*tensors: Any) -> Any:
     """The tensor, or each of several, with at least one dimension."""
     return _at_least(1, tensors)
 
 
-@composite(method=False)
+@composite(samples=_samples.lifted, method=False)
 def atleast_2d(*tensors: Any) -> Any:
     """The tensor, or each of several, with at least two dimensions.
 
@@ -582,7 +589,7 @@ def atleast_2d(*tensors: Any) -> Any:
     return _at_least(2, tensors)
 
 
-@composite(method=False)
+@composite(samples=_samples.lifted, method=False)
 def atleast_3d(*tensors: Any) -> Any:
     """The tensor, or each of several, with at least three dimensions.
 

@@ -15,7 +15,7 @@ from flambeau import dtypes
 from flambeau.dispatch import composite
 from flambeau.errors import ArgumentError, ArgumentTypeError, ArgumentValueError
 from flambeau.layouts import strided
-from flambeau.ops import creation
+from flambeau.ops import _samples, creation
 from flambeau.ops.factory import factory_kind, finish
 from flambeau.ops.special_functions import i0
 from flambeau.tensor import Tensor
@@ -45,6 +45,23 @@ def _window(op: str, M: int, sym: bool, shape: Callable[[Tensor, float], Any], o
     return finish(result, None, bool(requires_grad), None, op)
 
 
+def _points(**options: Any) -> _samples.Samples:
+    """Samples of a window: a symmetric one and one that continues periodically, and the smallest."""
+    def samples(make: Any) -> _samples.Calls:
+        yield (6,), {**options, "dtype": dtypes.float32, "device": make.device}
+        yield (7,), {**options, "sym": False, "device": make.device}
+        yield (1,), {**options, "device": make.device}
+    return samples
+
+
+def _lengths(**options: Any) -> _samples.Samples:
+    """Samples of a window under one of the older names, with the dtype under test where that floats."""
+    def samples(make: Any) -> _samples.Calls:
+        yield (6,), {"dtype": make.dtype, "device": make.device}
+        yield (7,), {**options, "periodic": False, "device": make.device}
+    return samples
+
+
 def _cosines(a: Sequence[float]) -> Callable[[Tensor, float], Any]:
     def shape(k: Tensor, length: float) -> Any:
         total: Any = 0
@@ -54,7 +71,8 @@ def _cosines(a: Sequence[float]) -> Callable[[Tensor, float], Any]:
     return shape
 
 
-@composite(method=False, namespace="signal.windows", name="signal_windows_general_cosine")
+@composite(method=False, namespace="signal.windows", name="signal_windows_general_cosine",
+           samples=_points(a=[0.5, 0.3, 0.2]))
 def general_cosine(M: int, *, a: Sequence[float], sym: bool = True, **options: Any) -> Tensor:
     """A sum of cosines with the weights `a` and alternating signs.
 
@@ -69,7 +87,7 @@ def general_cosine(M: int, *, a: Sequence[float], sym: bool = True, **options: A
     return _window("general_cosine", M, sym, _cosines(a), options)
 
 
-@composite(method=False, namespace="signal.windows", name="signal_windows_general_hamming")
+@composite(samples=_points(alpha=0.6), method=False, namespace="signal.windows", name="signal_windows_general_hamming")
 def general_hamming(M: int, *, alpha: float = 0.54, sym: bool = True, **options: Any) -> Tensor:
     """`alpha - (1 - alpha) * cos(2 pi k / (M - 1))`.
 
@@ -82,7 +100,7 @@ def general_hamming(M: int, *, alpha: float = 0.54, sym: bool = True, **options:
     return _window("general_hamming", M, sym, _cosines((alpha, 1 - alpha)), options)
 
 
-@composite(method=False, namespace="signal.windows", name="signal_windows_hamming")
+@composite(samples=_points(), method=False, namespace="signal.windows", name="signal_windows_hamming")
 def hamming(M: int, *, sym: bool = True, **options: Any) -> Tensor:
     """Hamming's window: a raised cosine on a step of 0.08.
 
@@ -95,7 +113,7 @@ def hamming(M: int, *, sym: bool = True, **options: Any) -> Tensor:
     return _window("hamming", M, sym, _cosines((0.54, 0.46)), options)
 
 
-@composite(method=False, namespace="signal.windows", name="signal_windows_hann")
+@composite(samples=_points(), method=False, namespace="signal.windows", name="signal_windows_hann")
 def hann(M: int, *, sym: bool = True, **options: Any) -> Tensor:
     """Hann's window: a raised cosine.
 
@@ -106,7 +124,7 @@ def hann(M: int, *, sym: bool = True, **options: Any) -> Tensor:
     return _window("hann", M, sym, _cosines((0.5, 0.5)), options)
 
 
-@composite(method=False, namespace="signal.windows", name="signal_windows_blackman")
+@composite(samples=_points(), method=False, namespace="signal.windows", name="signal_windows_blackman")
 def blackman(M: int, *, sym: bool = True, **options: Any) -> Tensor:
     """Blackman's window: three cosines.
 
@@ -119,7 +137,7 @@ def blackman(M: int, *, sym: bool = True, **options: Any) -> Tensor:
     return _window("blackman", M, sym, _cosines((0.42, 0.5, 0.08)), options)
 
 
-@composite(method=False, namespace="signal.windows", name="signal_windows_nuttall")
+@composite(samples=_points(), method=False, namespace="signal.windows", name="signal_windows_nuttall")
 def nuttall(M: int, *, sym: bool = True, **options: Any) -> Tensor:
     """Nuttall's window: four cosines with the smallest side lobes.
 
@@ -132,7 +150,7 @@ def nuttall(M: int, *, sym: bool = True, **options: Any) -> Tensor:
     return _window("nuttall", M, sym, _cosines((0.3635819, 0.4891775, 0.1365995, 0.0106411)), options)
 
 
-@composite(method=False, namespace="signal.windows", name="signal_windows_bartlett")
+@composite(samples=_points(), method=False, namespace="signal.windows", name="signal_windows_bartlett")
 def bartlett(M: int, *, sym: bool = True, **options: Any) -> Tensor:
     """A triangle from 0 to 1 and back.
 
@@ -145,7 +163,7 @@ def bartlett(M: int, *, sym: bool = True, **options: Any) -> Tensor:
     return _window("bartlett", M, sym, lambda k, length: 1 - (k * (2 / length) - 1).abs(), options)
 
 
-@composite(method=False, namespace="signal.windows", name="signal_windows_cosine")
+@composite(samples=_points(), method=False, namespace="signal.windows", name="signal_windows_cosine")
 def cosine(M: int, *, sym: bool = True, **options: Any) -> Tensor:
     """Half a period of a sine, sampled between its zeros.
 
@@ -158,7 +176,7 @@ def cosine(M: int, *, sym: bool = True, **options: Any) -> Tensor:
     return _window("cosine", M, sym, lambda k, length: ((k + 0.5) * (math.pi / (length + 1))).sin(), options)
 
 
-@composite(method=False, namespace="signal.windows", name="signal_windows_gaussian")
+@composite(samples=_points(std=2.5), method=False, namespace="signal.windows", name="signal_windows_gaussian")
 def gaussian(M: int, *, std: float = 1.0, sym: bool = True, **options: Any) -> Tensor:
     """A bell curve of standard deviation `std`, in samples.
 
@@ -173,7 +191,7 @@ def gaussian(M: int, *, std: float = 1.0, sym: bool = True, **options: Any) -> T
     return _window("gaussian", M, sym, lambda k, length: (((k - length / 2) / std).square() * -0.5).exp(), options)
 
 
-@composite(method=False, namespace="signal.windows", name="signal_windows_exponential")
+@composite(samples=_points(tau=2.0), method=False, namespace="signal.windows", name="signal_windows_exponential")
 def exponential(M: int, *, center: float | None = None, tau: float = 1.0, sym: bool = True, **options: Any) -> Tensor:
     """`exp(-abs(k - center) / tau)`; a `center` other than the middle may be given for `sym=False` only.
 
@@ -198,7 +216,7 @@ def _kaiser(beta: float) -> Callable[[Tensor, float], Any]:
     return shape
 
 
-@composite(method=False, namespace="signal.windows", name="signal_windows_kaiser")
+@composite(samples=_points(beta=5.0), method=False, namespace="signal.windows", name="signal_windows_kaiser")
 def kaiser(M: int, *, beta: float = 12.0, sym: bool = True, **options: Any) -> Tensor:
     """Kaiser's window: nearly the most energy in the main lobe, whose width `beta` sets.
 
@@ -225,7 +243,7 @@ def _older(op: str, length: int, periodic: bool, shape: Callable[[Tensor, float]
     return _window(op, length, not periodic, shape, options, older=True)
 
 
-@composite(method=False)
+@composite(samples=_lengths(), method=False)
 def hann_window(window_length: int, periodic: bool = True, **options: Any) -> Tensor:
     """`signal.windows.hann`, periodic unless said otherwise.
 
@@ -236,7 +254,7 @@ def hann_window(window_length: int, periodic: bool = True, **options: Any) -> Te
     return _older("hann_window", window_length, periodic, _cosines((0.5, 0.5)), options)
 
 
-@composite(method=False)
+@composite(samples=_lengths(alpha=0.6, beta=0.3), method=False)
 def hamming_window(window_length: int, periodic: bool = True, alpha: float = 0.54, beta: float = 0.46,
                    **options: Any) -> Tensor:
     """`alpha - beta * cos(2 pi k / window_length)`.
@@ -250,7 +268,7 @@ def hamming_window(window_length: int, periodic: bool = True, alpha: float = 0.5
     return _older("hamming_window", window_length, periodic, _cosines((alpha, beta)), options)
 
 
-@composite(method=False)
+@composite(samples=_lengths(), method=False)
 def blackman_window(window_length: int, periodic: bool = True, **options: Any) -> Tensor:
     """`signal.windows.blackman`, periodic unless said otherwise.
 
@@ -263,7 +281,7 @@ def blackman_window(window_length: int, periodic: bool = True, **options: Any) -
     return _older("blackman_window", window_length, periodic, _cosines((0.42, 0.5, 0.08)), options)
 
 
-@composite(method=False)
+@composite(samples=_lengths(), method=False)
 def bartlett_window(window_length: int, periodic: bool = True, **options: Any) -> Tensor:
     """`signal.windows.bartlett`, periodic unless said otherwise.
 
@@ -277,7 +295,7 @@ def bartlett_window(window_length: int, periodic: bool = True, **options: Any) -
                   options)
 
 
-@composite(method=False)
+@composite(samples=_lengths(beta=5.0), method=False)
 def kaiser_window(window_length: int, periodic: bool = True, beta: float = 12.0, **options: Any) -> Tensor:
     """`signal.windows.kaiser`, periodic unless said otherwise.
 

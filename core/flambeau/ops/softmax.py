@@ -10,18 +10,36 @@ import warnings
 from typing import Any
 
 from flambeau import dispatch, dtypes, shapes
-from flambeau.dtypes import INTEGER
 from flambeau.errors import ArgumentTypeError, UnsupportedDtypeError
 from flambeau.ops import _faces
+from flambeau.ops._samples import Calls
 from flambeau.tensor import Tensor
 
 
-def _samples(make: Any) -> Any:
+def _samples(make: Any) -> Calls:
     yield (make(3, 4), 1), {}
     yield (make(2, 3, 4), 0), {}
+    yield (make(2, 3, 4),), {"dim": -2}
+    yield (make.index(3, 4, high=4), -1), {"dtype": make.dtype}
 
 
-@dispatch.operator(method=False)
+def _samples_backward(make: Any) -> Calls:
+    yield (make(3, 4), make.probabilities(3, 4), 1), {}
+    yield (make(2, 3, 4), make(2, 3, 4, low=0.1, high=0.6), -2), {}
+
+
+def _samples_log_backward(make: Any) -> Calls:
+    yield (make(3, 4), make(3, 4, low=-4, high=-0.1), 1), {}
+    yield (make(2, 3, 4), make(2, 3, 4, low=-4, high=-0.1), -2), {}
+
+
+def _samples_gumbel(make: Any) -> Calls:
+    """Differences so large that whatever is drawn, the sample is the same."""
+    yield (make.fixed([[0.0, 8192.0, 0.0], [0.0, 0.0, 8192.0]]),), {"tau": 0.5}
+    yield (make.fixed([[0.0, 8192.0, 0.0], [8192.0, 0.0, 8192.0 * 2]]),), {"hard": True, "dim": 0}
+
+
+@dispatch.operator(method=False, samples=_samples_backward)
 def _softmax_backward_data(grad: Tensor, result: Tensor, dim: int) -> Tensor:
     """The gradient of softmax, from that of its result."""
     weighted = grad * result
@@ -39,7 +57,7 @@ def _softmax(input: Tensor, dim: int) -> Tensor:
     return exponentials / exponentials.sum(dims, keepdim=True)
 
 
-@dispatch.operator(method=False)
+@dispatch.operator(method=False, samples=_samples_log_backward)
 def _log_softmax_backward_data(grad: Tensor, result: Tensor, dim: int) -> Tensor:
     """The gradient of log_softmax, from that of its result."""
     return grad - result.exp() * grad.sum(dim, keepdim=True)
@@ -67,7 +85,7 @@ def _prepare(op: str, input: Tensor, dim: Any, dtype: Any, stacklevel: int) -> t
         dim = 0 if ndim in (0, 1, 3) else 1
     if dtype is not None:
         input = input.to(dtypes.as_dtype(dtype))
-    if input._kind.dtype.category <= INTEGER:
+    if not input._kind.dtype.is_floating_point:
         raise UnsupportedDtypeError(f"{op}: \"{op}_kernel_impl\" not implemented for "
                          f"'{_faces.scalar_name(input._kind.dtype)}'; give dtype=, or convert the input")
     return input, dim if dim.__class__ is int and 0 <= dim < ndim else _faces.one_dim(op, dim, ndim)
@@ -105,7 +123,7 @@ def log_softmax(input: Tensor, dim: int | None = None, _stacklevel: Any = 3, dty
     return _log_softmax(*_prepare("log_softmax", input, dim, dtype, _stacklevel))
 
 
-@dispatch.composite(namespace="nn.functional", method=False)
+@dispatch.composite(namespace="nn.functional", method=False, samples=_samples)
 def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None) -> Tensor:
     """`softmax` of the negated input.
 
@@ -119,7 +137,7 @@ def softmin(input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: 
     return _softmax(-input, dim)
 
 
-@dispatch.composite(namespace="nn.functional", method=False)
+@dispatch.composite(namespace="nn.functional", method=False, samples=_samples_gumbel)
 def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: float = 1e-10, dim: int = -1) -> Tensor:
     """A sample from the Gumbel-softmax distribution, one-hot if `hard` (with the gradient of the soft sample).
 
@@ -129,6 +147,9 @@ def gumbel_softmax(logits: Tensor, tau: float = 1, hard: bool = False, eps: floa
     >>> torch.nn.functional.gumbel_softmax(torch.zeros(2, 3), hard=True).sum(-1)
     tensor([1., 1.])
     """
+    if not logits._kind.dtype.is_floating_point:
+        raise UnsupportedDtypeError("gumbel_softmax: \"exponential_\" not implemented for "
+                                    f"'{_faces.scalar_name(logits._kind.dtype)}'; convert the logits")
     noise = -logits.detach().clone().exponential_().log()
     soft = softmax((logits + noise) / tau, dim)
     if not hard:

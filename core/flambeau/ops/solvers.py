@@ -7,7 +7,7 @@ from typing import Any
 
 from flambeau import dispatch
 from flambeau.errors import ArgumentError, ArgumentTypeError, DtypeError, ShapeError
-from flambeau.ops import _faces, rules
+from flambeau.ops import _faces, _matrix_samples, rules
 from flambeau.ops.factorization import (
     _adjoint,
     _check,
@@ -35,7 +35,8 @@ def _triangle(A: Tensor, upper: bool, unitriangular: bool) -> Tensor:
     return A.triu() if upper else A.tril()
 
 
-@dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_solve_triangular")
+@dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_solve_triangular",
+                    samples=_matrix_samples.solve_triangular)
 def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, unitriangular: bool = False) -> Tensor:
     """X with A @ X = B (X @ A = B if not `left`) for triangular matrices A, of which one triangle is read.
 
@@ -61,7 +62,14 @@ def solve_triangular(A: Tensor, B: Tensor, *, upper: bool, left: bool = True, un
     return _linalg_solve(triangle.transpose(-2, -1), B.transpose(-2, -1)).transpose(-2, -1)
 
 
-@dispatch.composite(out=True)
+def _factor(L: Tensor, upper: bool) -> Tensor:
+    """The triangle, with the gradient of a full matrix: as in PyTorch, where the factorization's takes its part."""
+    plain = L.detach()
+    nothing = (L - plain).masked_fill(plain - plain != 0, 0)     # whatever stands in the other triangle
+    return _triangle(plain, upper, False) + nothing
+
+
+@dispatch.composite(out=True, samples=_matrix_samples.triangular_solve)
 def triangular_solve(input: Tensor, A: Tensor, upper: bool = True, transpose: bool = False,
                      unitriangular: bool = False) -> Any:
     """X with A @ X = input (A^T if `transpose`), and a copy of A, as a named tuple; see `linalg.solve_triangular`.
@@ -77,7 +85,7 @@ def triangular_solve(input: Tensor, A: Tensor, upper: bool = True, transpose: bo
     return _TriangularSolve(solution, A.expand((*solution._array.shape[:-2], *A._array.shape[-2:])).clone())
 
 
-@dispatch.composite(out=True)
+@dispatch.composite(out=True, samples=_matrix_samples.cholesky_solve)
 def cholesky_solve(input: Tensor, L: Tensor, upper: bool = False) -> Tensor:
     """X with A @ X = input, where A = L @ L^H (`upper`: L^H @ L).
 
@@ -90,12 +98,12 @@ def cholesky_solve(input: Tensor, L: Tensor, upper: bool = False) -> Tensor:
     if input.dim() < 2 or L.dim() < 2:
         raise ShapeError(f"cholesky_solve: b and u should have at least 2 dimensions, but have {input.dim()} and "
                          f"{L.dim()} dimensions instead")
-    factor = _triangle(_check("cholesky_solve", L), upper, False)
+    factor = _factor(_check("cholesky_solve", L), upper)
     first, second = (_adjoint(factor), factor) if upper else (factor, _adjoint(factor))
     return _linalg_solve(second, _linalg_solve(first, input))
 
 
-@dispatch.composite(out=True)
+@dispatch.composite(out=True, samples=_matrix_samples.cholesky_inverse)
 def cholesky_inverse(input: Tensor, upper: bool = False) -> Tensor:
     """The inverse of A = L @ L^H (`upper`: L^H @ L) from its factor.
 
@@ -105,12 +113,12 @@ def cholesky_inverse(input: Tensor, upper: bool = False) -> Tensor:
     >>> torch.cholesky_inverse(torch.tensor([[2.]]))
     tensor([[0.2500]])
     """
-    factor = inv(_triangle(_check("cholesky_inverse", input), upper, False))
+    factor = inv(_factor(_check("cholesky_inverse", input), upper))
     return factor.matmul(_adjoint(factor)) if upper else _adjoint(factor).matmul(factor)
 
 
 # ---------------------------------------------------------------------------------------------- older names
-@dispatch.composite(out=True)
+@dispatch.composite(out=True, samples=_matrix_samples.old_svd)
 def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
     """U, S, V with input = U @ diag(S) @ V^H, as a named tuple; `linalg.svd` is the newer form.
 
@@ -129,7 +137,7 @@ def svd(input: Tensor, some: bool = True, compute_uv: bool = True) -> Any:
     return _SVD(u, s, _adjoint(vh))
 
 
-@dispatch.composite(out=True)
+@dispatch.composite(out=True, samples=_matrix_samples.old_qr)
 def qr(input: Tensor, some: bool = True) -> Any:
     """Q and R with input = Q @ R, as a named tuple; `linalg.qr` is the newer form.
 
@@ -144,7 +152,8 @@ def qr(input: Tensor, some: bool = True) -> Any:
 
 
 # ---------------------------------------------------------------------------------------------- products and conditions
-@dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_vecdot")
+@dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_vecdot",
+                    samples=_matrix_samples.vecdot)
 def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     """Sums of products of vectors along `dim`, the first conjugated; the other dimensions are broadcast.
 
@@ -161,7 +170,8 @@ def vecdot(x: Tensor, y: Tensor, *, dim: int = -1) -> Tensor:
     return (_conj(x) * y).sum(dim)
 
 
-@dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_cond")
+@dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_cond",
+                    samples=_matrix_samples.cond)
 def cond(A: Tensor, p: Any = None) -> Tensor:
     """The condition number of matrices in the matrix norm `p`: by default the ratio of extreme singular values.
 
@@ -183,7 +193,8 @@ def cond(A: Tensor, p: Any = None) -> Tensor:
     return linalg_norm(A, p, (-2, -1)) * linalg_norm(inv(A), p, (-2, -1))
 
 
-@dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_tensorsolve")
+@dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_tensorsolve",
+                    samples=_matrix_samples.tensorsolve)
 def tensorsolve(A: Tensor, B: Tensor, dims: Any = None) -> Tensor:
     """X with `tensordot(A, X, X.ndim)` = B; `dims` of A are moved to its end first.
 
@@ -193,6 +204,9 @@ def tensorsolve(A: Tensor, B: Tensor, dims: Any = None) -> Tensor:
     >>> torch.linalg.tensorsolve(2 * torch.eye(4).reshape(2, 2, 4), torch.ones(2, 2))
     tensor([0.5000, 0.5000, 0.5000, 0.5000])
     """
+    if not A._kind.differentiable:
+        raise DtypeError("linalg.tensorsolve: Expected a floating point or complex tensor as input. Got "
+                         f"{_faces.scalar_name(A._kind.dtype)}; convert it")
     if dims is not None:
         A = A.movedim(tuple(dims), tuple(range(A.dim() - len(dims), A.dim())))
     shape = A._array.shape[B.dim():]
@@ -203,7 +217,8 @@ def tensorsolve(A: Tensor, B: Tensor, dims: Any = None) -> Tensor:
     return _linalg_solve(A.reshape(math.prod(shape), math.prod(shape)), B.reshape(-1, 1)).reshape(shape)
 
 
-@dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_tensorinv")
+@dispatch.composite(out=True, namespace="linalg", method=False, name="linalg_tensorinv",
+                    samples=_matrix_samples.tensorinv)
 def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
     """The inverse of A as a map from its last dimensions to its first `ind` ones.
 
@@ -223,7 +238,7 @@ def tensorinv(A: Tensor, ind: int = 2) -> Tensor:
 
 
 # ---------------------------------------------------------------------------------------------- the exponential
-@dispatch.composite(namespace="linalg", method=False, name="linalg_matrix_exp")
+@dispatch.composite(namespace="linalg", method=False, name="linalg_matrix_exp", samples=_matrix_samples.matrix_exp)
 def linalg_matrix_exp(A: Tensor) -> Tensor:
     """The exponential of square matrices: Taylor's series of A / 2**k, squared k times.
 
@@ -252,7 +267,7 @@ def linalg_matrix_exp(A: Tensor) -> Tensor:
     return result
 
 
-@dispatch.composite()
+@dispatch.composite(samples=_matrix_samples.matrix_exp)
 def matrix_exp(input: Tensor) -> Tensor:
     """`linalg.matrix_exp`.
 

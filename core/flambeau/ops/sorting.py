@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau import dispatch
+from flambeau.dtypes import BOOL
 from flambeau.errors import ArgumentError, DimensionError, DtypeError, UnsupportedDtypeError
-from flambeau.ops import _faces
+from flambeau.ops import _faces, _samples
 from flambeau.ops.argreduction import placed
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
@@ -25,12 +26,10 @@ _ModeResult = _faces.return_type("mode", "values", "indices")
 _PAIR = ("values", "indices")
 
 
-def _samples(make: Any) -> Any:
-    yield (make(3, 4), 1, False, False), {}
-    yield (make(2, 3, 4), 0, True, False), {}
+_sort_samples = _samples.on(((3, 4),), ((2, 3, 4), 0, True), ((2, 3, 4), {"dim": -2, "stable": True}), of="distinct")
 
 
-@dispatch.primitive(outputs=_PAIR, samples=_samples, vjp={
+@dispatch.primitive(outputs=_PAIR, samples=_sort_samples, vjp={
     "input": lambda g, indices, input_shape, dim: placed(g[0], indices, input_shape, dim, True)})
 def _sort(input: Tensor, dim: int, descending: bool, stable: bool) -> Shape:
     """The elements in order along a dimension, and where they were."""
@@ -60,7 +59,7 @@ def sort(input: Tensor, dim: int = -1, descending: bool = False, stable: Any = F
     return _SortResult(*_sort(input, *_order_arguments("sort", input, dim, descending, stable)))
 
 
-@_faces.reducing()
+@_faces.reducing(samples=_samples.on(((3, 4),), ((2, 3, 4), 0), ((2, 3, 4), -2, True), of="distinct"))
 def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
     """The indices that `sort` gives.
 
@@ -73,7 +72,7 @@ def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool
     return _sort(input.detach(), *_order_arguments("argsort", input, dim, descending, stable))[1]
 
 
-@_faces.reducing()
+@_faces.reducing(samples=_samples.on(((3, 4),), of="distinct"))
 def msort(input: Tensor) -> Tensor:
     """The elements in order along the first dimension.
 
@@ -84,14 +83,13 @@ def msort(input: Tensor) -> Tensor:
     tensor([[2., 1.],
             [3., 4.]])
     """
-    return _sort(input, _faces.one_dim("msort", 0, input.dim()), False, False)[0]
+    return _sort(input, *_order_arguments("msort", input, 0, False, False))[0]
 
 
-def _samples_topk(make: Any) -> Any:
-    yield (make(3, 5), 2, 1, True, True), {}
+_topk_samples = _samples.on(((3, 5), 2), ((5, 3), 3, 0, False), ((3, 5), 1, -1, True, False), of="distinct")
 
 
-@dispatch.operator(outputs=_PAIR, samples=_samples_topk, vjp={
+@dispatch.operator(outputs=_PAIR, samples=_topk_samples, vjp={
     "input": lambda g, indices, input_shape, dim: placed(g[0], indices, input_shape, dim, True)})
 def _topk(input: Tensor, k: int, dim: int, largest: bool, sorted: bool) -> tuple[Tensor, Tensor]:
     """The k largest (or smallest) elements along a dimension, in order."""
@@ -113,6 +111,8 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     tensor([3., 2.])
     """
     dim = _order_arguments("topk", input, dim, False, False)[0]
+    if input._kind.dtype.category == BOOL:
+        raise DtypeError("topk: does not support bool dtypes; convert the input, for example x.to(torch.uint8)")
     size = input._array.shape[dim] if input._array.shape else 1
     if not 0 <= k <= size:
         raise ArgumentError(f"topk: selected index k out of range; given: k={k}, allowed: 0 to {size}")
@@ -120,11 +120,10 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
 
 
 # ---------------------------------------------------------------------------------------------- by rank
-def _samples_kth(make: Any) -> Any:
-    yield (make(3, 5), 2, 1, False), {}
+_kth_samples = _samples.on(((3, 5), 2), ((5, 3), 4, 0, True), of="distinct")
 
 
-@dispatch.operator(outputs=_PAIR, samples=_samples_kth, vjp={
+@dispatch.operator(outputs=_PAIR, samples=_kth_samples, vjp={
     "input": lambda g, indices, input_shape, dim, keepdim: placed(g[0], indices, input_shape, dim, keepdim)})
 def _kthvalue(input: Tensor, k: int, dim: int, keepdim: bool) -> tuple[Tensor, Tensor]:
     """The k-th smallest element along a dimension."""
@@ -170,7 +169,8 @@ def _median_name(along: int) -> Any:
 
 @dispatch.operator(outputs=_PAIR, method=False, grad_name=_median_name(1), vjp={
     "input": lambda g, indices, input_shape, dim, keepdim, skip_nan:
-        placed(g[0], indices, input_shape, dim, keepdim)})
+        placed(g[0], indices, input_shape, dim, keepdim)},
+                   samples=_samples.on(((3, 4), 1, False, False), ((2, 3, 4), 0, True, True), of="distinct"))
 def _median_dim(input: Tensor, dim: int, keepdim: bool, skip_nan: bool) -> tuple[Tensor, Tensor]:
     """The lower median along a dimension: of all elements (nan if there is one), or of those that are not nan."""
     if not input._array.shape:
@@ -189,7 +189,8 @@ def _median_dim(input: Tensor, dim: int, keepdim: bool, skip_nan: bool) -> tuple
 
 @dispatch.operator(outputs=_PAIR, method=False, grad_name=_median_name(0), vjp={
     "input": lambda g, indices, input_shape, skip_nan:
-        placed(g[0], indices, (_faces.count(input_shape, range(len(input_shape))),), 0, False).reshape(input_shape)})
+        placed(g[0], indices, (_faces.count(input_shape, range(len(input_shape))),), 0, False).reshape(input_shape)},
+                   samples=_samples.on(((3, 4), False), ((3, 5), True), of="distinct"))
 def _median_all(input: Tensor, skip_nan: bool) -> tuple[Tensor, Tensor]:
     """The lower median of all elements, and where it is in the flattened tensor."""
     return _median_dim(input.reshape(-1), 0, False, skip_nan)
@@ -209,7 +210,7 @@ def _median(op: str, result_type: Any, input: Tensor, dim: Any, keepdim: bool, s
     return result_type(*_median_dim(input, dim, keepdim, skip_nan))
 
 
-@_faces.reducing()
+@_faces.reducing(samples=_samples.places)
 def median(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """The lower median of all elements, or along `dim` with its index as a named tuple; nan if there is one.
 
@@ -222,7 +223,7 @@ def median(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     return _median("median", _MedianResult, input, dim, keepdim, False)
 
 
-@_faces.reducing()
+@_faces.reducing(samples=_samples.places)
 def nanmedian(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     """`median` of the elements that are not nan.
 
@@ -235,7 +236,12 @@ def nanmedian(input: Tensor, dim: Any = None, keepdim: bool = False) -> Any:
     return _median("nanmedian", _NanmedianResult, input, dim, keepdim, True)
 
 
-@dispatch.operator(outputs=_PAIR, vjp={
+def _samples_mode(make: Any) -> _samples.Calls:
+    yield (make.fixed([[3, 1, 1, 2], [2, 3, 2, 3]]),), {}
+    yield (make.fixed([[3, 1], [2, 1], [3, 0]]), 0, True), {}
+
+
+@dispatch.operator(samples=_samples_mode, outputs=_PAIR, vjp={
     "input": lambda g, indices, input_shape, dim, keepdim: placed(g[0], indices, input_shape, dim, keepdim)})
 def _mode(input: Tensor, dim: int, keepdim: bool) -> tuple[Tensor, Tensor]:
     """The most frequent element along a dimension, the smallest of those, and the last place where it is."""

@@ -7,11 +7,12 @@ from typing import Any
 
 from flambeau.dispatch import binary, composite, front, int_to_float, unary
 from flambeau.dispatch.inplace import check_overwrite
-from flambeau.dtypes import COMPLEX, get_default_dtype
+from flambeau.dispatch.run import wrong_type
+from flambeau.dtypes import COMPLEX, INTEGER, float64, get_default_dtype, int16
 from flambeau.errors import DtypeError, UnsupportedError, message
 from flambeau.graph import check_inplace
 from flambeau.ir import expr as ir
-from flambeau.ops import rules
+from flambeau.ops import _samples, rules
 from flambeau.ops.selection import where
 from flambeau.tensor import Tensor, attach
 
@@ -87,12 +88,18 @@ def _trigamma(input: Tensor) -> Tensor:
 
 @binary(name="polygamma_series", promote=int_to_float, excluded=(COMPLEX,), method=False,
         namespace="internal", inplace=False,
-        vjp={"input": lambda g, input, order: g * polygamma(int(order) + 1, input)})
+        vjp={"input": lambda g, input, order: g * polygamma(int(order) + 1, input)},
+        samples=_samples.on(((2, 3), 2.0), ((2, 3), 3.0), of="positive"))
 def _polygamma(input: Tensor, order: float) -> Tensor:
     """A higher derivative of `digamma`."""
 
 
-@composite(method=False, out=True)
+def _samples_polygamma(make: Any) -> _samples.Calls:
+    for order in (0, 2, 3) if make.dtype is float64 else (0, 1, 2, 3):   # PyTorch's of order 1 is right to 1e-9 only
+        yield (order, make.positive(2, 3)), {}
+
+
+@composite(samples=_samples_polygamma, method=False, out=True)
 def polygamma(n: int, input: Tensor) -> Tensor:
     """The derivative of order `n` of `digamma`.
 
@@ -130,7 +137,7 @@ def _logit_slope(g: Tensor, input: Tensor) -> Tensor:
 
 
 @unary(promote=int_to_float, excluded=(COMPLEX,), vjp={"input": _logit_slope}, expr=lambda x: ir.log(x / (1 - x)),
-       domain=(0.1, 0.9))
+       domain=(0.1, 0.9), samples=_samples.on(((2, 3),), ((2, 3), 0.25)))
 def _logit(input: Tensor) -> Tensor:
     """The inverse of the logistic function."""
 
@@ -194,7 +201,7 @@ def _same_dtype(op: str, input: Any, other: Any) -> None:
 
 
 def _heaviside_expr(x: Any, y: Any) -> Any:
-    return ir.where(ir.isnan(x), x, ir.where(ir.eq(x, 0), y, ir.cast(x > 0, "result")))
+    return ir.where(ir.eq(x, 0), y, ir.cast(x > 0, "result"))
 
 
 @binary(vjp="none", excluded=(COMPLEX,), expr=_heaviside_expr)
@@ -204,7 +211,7 @@ def _heaviside(input: Tensor, values: Tensor) -> Tensor:
 
 @front(_heaviside, out=True)
 def heaviside(input: Tensor, values: Tensor) -> Tensor:
-    """0 below zero, 1 above, and `values` at zero. Both operands have one dtype.
+    """0 below zero and for nan, 1 above, and `values` at zero. Both operands have one dtype.
 
     >>> import flambeau as torch
     >>> torch.heaviside(torch.tensor([-1., 0., 2.]), torch.tensor([0.5]))
@@ -212,6 +219,16 @@ def heaviside(input: Tensor, values: Tensor) -> Tensor:
     """
     _same_dtype("heaviside", input, values)
     return _heaviside(input, values)
+
+
+_heaviside_inplace = rules.inplace(_heaviside)
+
+
+@rules.inplace_front(_heaviside)
+def heaviside_(input: Tensor, values: Tensor) -> Tensor:
+    """The step function in place."""
+    _same_dtype("heaviside_", input, values)
+    return _heaviside_inplace(input, values)
 
 
 def _copysign_slope(g: Tensor, input: Tensor, result: Tensor) -> Tensor:
@@ -231,18 +248,16 @@ def copysign(input: Tensor, other: Any) -> Tensor:
 
 
 @binary(excluded=rules.FLOATS_ONLY, vjp="none", expr=ir.nextafter)
-def nextafter(input: Tensor, other: Tensor) -> Tensor:
-    """The next number of the dtype after `input` in the direction of `other`.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.nextafter.html
-
-    >>> import flambeau as torch
-    >>> torch.nextafter(torch.tensor([1.]), torch.tensor([2.])) > 1
-    tensor([True])
-    """
+def _nextafter(input: Tensor, other: Tensor) -> Tensor:
+    """The next number."""
 
 
-@composite(out=True, inplace=True)
+def _samples_ldexp(make: Any) -> _samples.Calls:
+    yield (make(2, 3), make.index(3, high=4)), {}
+    yield (make(2, 3), make(3)), {}
+
+
+@composite(samples=_samples_ldexp, out=True, inplace=True)
 def ldexp(input: Tensor, other: Tensor) -> Tensor:
     """`input * 2 ** other`.
 
@@ -252,8 +267,40 @@ def ldexp(input: Tensor, other: Tensor) -> Tensor:
     >>> torch.ldexp(torch.tensor([1., 3.]), torch.tensor([2, -1]))
     tensor([4.0000, 1.5000])
     """
-    return input * (2.0 ** other)
+    if not isinstance(other, Tensor) or other._kind.dtype.category > INTEGER or input._kind.dtype.category <= INTEGER:
+        return input * (2.0 ** other)
+    wide = input._kind.compute.dtype.to_real()   # whole powers do not promote, and may exceed what the result holds
+    return (input.to(input._kind.compute.dtype) * (2.0 ** other.to(wide))).to(input._kind.dtype)
 
 
-copysign, nextafter = rules.tensors(copysign, 1), rules.tensors(nextafter, 2)
+copysign = rules.tensors(copysign, 1)
+
+
+@front(_nextafter, out=True)
+def nextafter(input: Tensor, other: Tensor) -> Tensor:
+    """The next number of the dtype after `input` in the direction of `other`.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nextafter.html
+
+    >>> import flambeau as torch
+    >>> torch.nextafter(torch.tensor([1.]), torch.tensor([2.])) > 1
+    tensor([True])
+    """
+    for position, each in enumerate((input, other)):
+        if not isinstance(each, Tensor):
+            raise wrong_type(_nextafter.op, position, each)
+    if input._kind.emulated and input._kind is other._kind:
+        return _next_of_bits(input, other)
+    return _nextafter(input, other)
+
+
+def _next_of_bits(input: Tensor, other: Tensor) -> Tensor:
+    """nextafter by counting: as integers, the 16 bits of numbers of one sign are in order of size."""
+    bits = input.view(int16)
+    larger = other > input
+    moved = where(input == 0, where(larger, 1, -0x7fff), bits + where((input > 0) == larger, 1, -1)).to(int16)
+    moved = where(input == other, other.view(int16), moved).view(input._kind.dtype)
+    return where(input.isnan(), input, where(other.isnan(), other, moved))
+
+
 __all__ = rules.public(globals())

@@ -15,9 +15,9 @@ from typing import Any
 from flambeau import dtypes
 from flambeau.dispatch import binary, composite, int_to_float, unary
 from flambeau.dtypes import COMPLEX, FLOAT
-from flambeau.errors import ArgumentError, message
+from flambeau.errors import ArgumentError, DtypeError, message
 from flambeau.ir import expr as ir
-from flambeau.ops import construct, rules
+from flambeau.ops import _samples, construct, rules
 from flambeau.ops.selection import where
 from flambeau.tensor import Tensor
 
@@ -264,13 +264,20 @@ def _y(input: Tensor, order: int) -> Tensor:
     return where(x > 0, result, where(x == 0, -math.inf, math.nan))
 
 
-def _undifferentiable(name: str, doc: str, function: Callable[[Tensor], Tensor]) -> Any:
+def _near_and_far(make: Any) -> _samples.Calls:
+    """Not in between, from 2 to 20: there PyTorch's own values have errors up to 4e-7, also in float64."""
+    yield (make(2, 3),), {}
+    yield (make(3, low=25, high=30),), {}
+
+
+def _undifferentiable(name: str, doc: str, function: Callable[[Tensor], Tensor], domain: Any = None,
+                     samples: Any = None) -> Any:
     """A function whose derivative PyTorch does not give either."""
     def call(input: Tensor) -> Tensor:
         return function(input).to(input._kind.dtype)
     call.__name__ = call.__qualname__ = f"special_{name}"
     call.__doc__ = doc
-    return unary(**_REAL, vjp={})(call)
+    return unary(**_REAL, vjp={}, domain=domain, samples=samples)(call)
 
 
 def _j0_over(input: Tensor) -> Tensor:
@@ -286,27 +293,35 @@ def _j0_over(input: Tensor) -> Tensor:
 
 _OF = {"i": "The modified Bessel function of the first kind", "k": "The modified Bessel function of the second kind",
        "j": "The Bessel function of the first kind", "y": "The Bessel function of the second kind"}
-bessel_j0 = _undifferentiable("bessel_j0", f"{_OF['j']} of order 0.", lambda x: _j(x, 0))
-bessel_j1 = _undifferentiable("bessel_j1", f"{_OF['j']} of order 1.", lambda x: _j(x, 1))
-bessel_y0 = _undifferentiable("bessel_y0", f"{_OF['y']} of order 0; nan below 0.", lambda x: _y(x, 0))
-bessel_y1 = _undifferentiable("bessel_y1", f"{_OF['y']} of order 1; nan below 0.", lambda x: _y(x, 1))
+bessel_j0 = _undifferentiable("bessel_j0", f"{_OF['j']} of order 0.", lambda x: _j(x, 0), (-2, 2), _near_and_far)
+bessel_j1 = _undifferentiable("bessel_j1", f"{_OF['j']} of order 1.", lambda x: _j(x, 1), (-2, 2), _near_and_far)
+bessel_y0 = _undifferentiable("bessel_y0", f"{_OF['y']} of order 0; nan below 0.", lambda x: _y(x, 0), (0.1, 2),
+                              _near_and_far)
+bessel_y1 = _undifferentiable("bessel_y1", f"{_OF['y']} of order 1; nan below 0.", lambda x: _y(x, 1), (0.1, 2),
+                              _near_and_far)
 modified_bessel_i0 = _undifferentiable("modified_bessel_i0", f"{_OF['i']} of order 0.",
                                        lambda x: _scaled_i(x, 0) * _wide(x).abs().exp())
 modified_bessel_i1 = _undifferentiable("modified_bessel_i1", f"{_OF['i']} of order 1.",
                                        lambda x: _scaled_i(x, 1) * _wide(x).abs().exp())
 modified_bessel_k0 = _undifferentiable("modified_bessel_k0", f"{_OF['k']} of order 0.",
-                                       lambda x: _scaled_k(x, 0) * (-_wide(x)).exp())
+                                       lambda x: _scaled_k(x, 0) * (-_wide(x)).exp(), (0.1, 9))
 modified_bessel_k1 = _undifferentiable("modified_bessel_k1", f"{_OF['k']} of order 1.",
-                                       lambda x: _scaled_k(x, 1) * (-_wide(x)).exp())
+                                       lambda x: _scaled_k(x, 1) * (-_wide(x)).exp(), (0.1, 9))
 scaled_modified_bessel_k0 = _undifferentiable("scaled_modified_bessel_k0", f"`exp(x)` times {_OF['k'].lower()} of "
-                                              "order 0.", lambda x: _scaled_k(x, 0))
+                                              "order 0.", lambda x: _scaled_k(x, 0), (0.1, 9))
 scaled_modified_bessel_k1 = _undifferentiable("scaled_modified_bessel_k1", f"`exp(x)` times {_OF['k'].lower()} of "
-                                              "order 1.", lambda x: _scaled_k(x, 1))
+                                              "order 1.", lambda x: _scaled_k(x, 1), (0.1, 9))
 spherical_bessel_j0 = _undifferentiable("spherical_bessel_j0", "The spherical Bessel function of the first kind of "
                                         "order 0: `sin(x) / x`.", _j0_over)
 
 
 # ---------------------------------------------------------------------------------------------- polynomials
+def _samples_polynomial(make: Any) -> _samples.Calls:
+    yield (make(2, 3, low=-0.9, high=0.9), 3), {}
+    yield (make(2, 3, low=0, high=0.9), make.fixed([[0, 1, 4], [2, 3, 5]], requires_grad=False)), {}
+    yield (make(3, low=-0.9, high=0.9), make.fixed([[2], [-1]], dtype=dtypes.int64)), {}
+
+
 def _polynomial(name: str, what: str, first: Callable[[Any], Any], step: Callable[[int, Any, Any, Any], Any]) -> Any:
     """The operator of a family of polynomials, by the recurrence that gives one of degree k from the two before."""
     def call(input: Any, n: Any) -> Tensor:
@@ -328,7 +343,7 @@ def _polynomial(name: str, what: str, first: Callable[[Any], Any], step: Callabl
         return result.to(common)
     call.__name__ = call.__qualname__ = f"special_{name}"
     call.__doc__ = f"{what} of degree `n` at `input`; 0 for a negative degree."
-    return composite(method=False, namespace="special", out=True)(call)
+    return composite(method=False, namespace="special", out=True, samples=_samples_polynomial)(call)
 
 
 def _chebyshev(k: int, x: Any, before: Any, now: Any) -> Any:
@@ -366,7 +381,12 @@ legendre_polynomial_p = _polynomial("legendre_polynomial_p", "Legendre's polynom
 
 
 # ---------------------------------------------------------------------------------------------- gamma and zeta
-@composite()
+def _samples_mvlgamma(make: Any) -> _samples.Calls:
+    for p in (1, 3):
+        yield (make(2, 3, low=1.5, high=6), p), {}
+
+
+@composite(samples=_samples_mvlgamma)
 def mvlgamma(input: Tensor, p: int) -> Tensor:
     """The logarithm of the multivariate gamma function of dimension `p`, for elements above (p - 1) / 2.
 
@@ -378,6 +398,8 @@ def mvlgamma(input: Tensor, p: int) -> Tensor:
     """
     if p < 1:
         raise ArgumentError(f"mvlgamma: p has to be greater than or equal to 1; given: p={p}")
+    if input._kind.dtype is dtypes.bool_:
+        raise DtypeError("mvlgamma: the input tensor may not be a boolean tensor; convert it")
     total: Any = p * (p - 1) / 4 * math.log(math.pi)
     for k in range(p):
         total = total + (input - k / 2).lgamma()

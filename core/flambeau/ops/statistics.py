@@ -6,15 +6,10 @@ import warnings
 from typing import Any
 
 from flambeau import dispatch, dtypes, shapes
-from flambeau.errors import ArgumentError, DtypeError, ShapeError
-from flambeau.ops import _faces
+from flambeau.errors import ArgumentError, DtypeError, ShapeError, UnsupportedDtypeError
+from flambeau.ops import _faces, _samples
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
-
-
-def _samples(make: Any) -> Any:
-    yield (make(3, 4), (1,), 1, False), {}
-    yield (make(2, 3, 4), (0, 2), 0, True), {}
 
 
 def _variance_gradient(g: Tensor, input: Tensor, dim: Shape, correction: float, keepdim: bool) -> Tensor:
@@ -29,7 +24,7 @@ def _deviation_gradient(g: Tensor, input: Tensor, result: Tensor, dim: Shape, co
     return _variance_gradient((g / (result * 2)).masked_fill(result == 0, 0), input, dim, correction, keepdim)
 
 
-@dispatch.operator(samples=_samples, vjp={"input": _variance_gradient})
+@dispatch.operator(samples=_samples.moments, vjp={"input": _variance_gradient})
 def _var(input: Tensor, dim: Shape, correction: float, keepdim: bool) -> Tensor:
     """The sum of squared distances from the mean, divided by count - correction."""
     count = _faces.count(input._array.shape, dim)
@@ -40,7 +35,7 @@ def _var(input: Tensor, dim: Shape, correction: float, keepdim: bool) -> Tensor:
     return _sum(squares, dim, keepdim, kind) / max(count - correction, 0)
 
 
-@dispatch.operator(samples=_samples, vjp={"input": _deviation_gradient})
+@dispatch.operator(samples=_samples.moments, vjp={"input": _deviation_gradient})
 def _std(input: Tensor, dim: Shape, correction: float, keepdim: bool) -> Tensor:
     """The root of the variance."""
     return _var(input, dim, correction, keepdim).sqrt()
@@ -91,7 +86,7 @@ def std(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = Fa
     return _std(input, *_arguments("std", input, dim, unbiased, correction, keepdim))
 
 
-@_faces.reducing(method=False)
+@_faces.reducing(samples=_samples.moments, method=False)
 def var_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
              correction: Any = None) -> tuple[Tensor, Tensor]:
     """(`var`, `mean`) over the same dimensions.
@@ -106,7 +101,7 @@ def var_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool
     return _var(input, *arguments), input.mean(arguments[0], keepdim)
 
 
-@_faces.reducing(method=False)
+@_faces.reducing(samples=_samples.moments, method=False)
 def std_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
              correction: Any = None) -> tuple[Tensor, Tensor]:
     """(`std`, `mean`) over the same dimensions.
@@ -121,7 +116,13 @@ def std_mean(input: Tensor, dim: Any = None, unbiased: Any = None, keepdim: bool
     return _std(input, *arguments), input.mean(arguments[0], keepdim)
 
 
-@dispatch.composite()
+def _samples_cov(make: Any) -> _samples.Calls:
+    yield (make(3, 5),), {}
+    yield (make(3, 5),), {"correction": 0, "fweights": make.fixed([1, 2, 1, 3, 1], dtype=dtypes.int64)}
+    yield (make(3, 5),), {"aweights": make.real(5, low=0.5, high=2)}
+
+
+@dispatch.composite(samples=_samples_cov)
 def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None,
         aweights: Tensor | None = None) -> Tensor:
     """The covariance matrix of variables in rows, observations in columns.
@@ -137,6 +138,14 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None,
     if input.dim() > 2:
         raise ShapeError(f"cov(): expected input to have two or fewer dimensions but got an input with {input.dim()} "
                          "dimensions")
+    if input._kind.dtype is dtypes.bool_:
+        raise DtypeError("cov(): bool dtype is not supported for input; convert it")
+    if aweights is not None and not aweights._kind.dtype.is_floating_point:
+        raise DtypeError("cov(): expected aweights to have floating point dtype but got aweights with "
+                         f"{_faces.scalar_name(aweights._kind.dtype)} dtype")
+    if fweights is not None and fweights._kind.dtype.category != dtypes.INTEGER:
+        raise DtypeError("cov(): expected fweights to have integral dtype but got fweights with "
+                         f"{_faces.scalar_name(fweights._kind.dtype)} dtype")
     rows = _faces.to_float(input).reshape(1, -1) if input.dim() < 2 else _faces.to_float(input)
     weights = fweights
     if aweights is not None:
@@ -158,7 +167,7 @@ def cov(input: Tensor, *, correction: int = 1, fweights: Tensor | None = None,
     return (scaled.matmul(conjugate.transpose(0, 1)) / freedom).squeeze()
 
 
-@dispatch.composite()
+@dispatch.composite(samples=_samples.on(((3, 5),), ((5,),)))
 def corrcoef(input: Tensor) -> Tensor:
     """The matrix of correlation coefficients of variables in rows.
 
@@ -233,7 +242,14 @@ def _between(ordered: Tensor, q: Tensor, interpolation: str, skip_nan: bool) -> 
     return low + (high - low) * weight
 
 
-@_faces.reducing()
+def _samples_quantile(make: Any) -> _samples.Calls:
+    yield (make.distinct(3, 5), 0.3), {}
+    yield (make.distinct(3, 5), make.fixed([0.2, 0.8])), {"dim": 1, "keepdim": True}
+    for interpolation in ("lower", "higher", "nearest", "midpoint"):
+        yield (make.distinct(3, 5), 0.4, -2), {"interpolation": interpolation}
+
+
+@_faces.reducing(samples=_samples_quantile)
 def quantile(input: Tensor, q: Any, dim: Any = None, keepdim: bool = False, *,
              interpolation: str = "linear") -> Tensor:
     """The q-quantiles of the elements, or along `dim`; `q` is a number or a vector, which then comes first.
@@ -248,7 +264,13 @@ def quantile(input: Tensor, q: Any, dim: Any = None, keepdim: bool = False, *,
     return _quantile("quantile", input, q, dim, keepdim, interpolation, False)
 
 
-@_faces.reducing()
+def _samples_nanquantile(make: Any) -> _samples.Calls:
+    yield (make.distinct(3, 5), 0.3), {}
+    if make.dtype.is_floating_point:
+        yield (make.fixed([[1, float("nan"), 3, 2], [5, 4, 8, 6]]), make.fixed([0.2, 0.8]), 1), {}
+
+
+@_faces.reducing(samples=_samples_nanquantile)
 def nanquantile(input: Tensor, q: Any, dim: Any = None, keepdim: bool = False, *,
                 interpolation: str = "linear") -> Tensor:
     """`quantile` of the elements that are not nan.
@@ -263,7 +285,7 @@ def nanquantile(input: Tensor, q: Any, dim: Any = None, keepdim: bool = False, *
 
 
 # ---------------------------------------------------------------------------------------------- histograms
-@dispatch.operator(vjp="none")
+@dispatch.operator(samples=_samples.on(((3, 4), 7), ((3, 4), 5, 0, 5), of="distinct"), vjp="none")
 def _histc(input: Tensor, bins: int, low: float, high: float) -> Tensor:
     """How many elements fall into each of `bins` equal parts of [low, high]."""
     values = input.reshape(-1)
@@ -285,6 +307,8 @@ def histc(input: Tensor, bins: int = 100, min: float = 0, max: float = 0) -> Ten
     """
     if bins <= 0:
         raise ArgumentError(f"torch.histc(): bins must be > 0; given: {bins}")
+    if input._kind.dtype.category in (dtypes.BOOL, dtypes.COMPLEX):
+        raise UnsupportedDtypeError(f"torch.histc(): not implemented for {input.dtype}; convert the input")
     low, high = float(min), float(max)
     if low == high and input.numel():
         low, high = float(input.detach().min()), float(input.detach().max())

@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau.dispatch import alias, binary, front, pointwise
+from flambeau.dispatch.pointwise import check_supported
 from flambeau.dispatch.run import wrong_type
 from flambeau.dtypes import COMPLEX, FLOAT
 from flambeau.errors import ArgumentError, DtypeError, message
 from flambeau.finfo import finfo
 from flambeau.ir import expr as ir
-from flambeau.ops import rules
+from flambeau.ops import _samples, rules
 from flambeau.ops.selection import where
 from flambeau.tensor import Tensor
 
@@ -20,7 +21,12 @@ def _clamp_name(number: str, tensor: str) -> Any:
     return rules.by_operand(1, number, tensor)
 
 
-@binary(excluded=(COMPLEX,), expr=ir.maximum,
+def _samples_limit(make: Any) -> _samples.Calls:
+    yield (make(2, 3), 1), {}
+    yield (make(2, 3), make(3)), {}
+
+
+@binary(samples=_samples_limit, excluded=(COMPLEX,), expr=ir.maximum,
         grad_name=_clamp_name("ClampMinBackward0", "ClampMinBackward1"),
         vjp={"input": lambda g, input, min: g.masked_fill(input < min, 0),
              "min": lambda g, input, min: g.masked_fill(input >= min, 0)})
@@ -28,7 +34,7 @@ def _clamp_min(input: Tensor, min: Any) -> Tensor:
     """Elements, at least `min`."""
 
 
-@binary(excluded=(COMPLEX,), expr=ir.minimum,
+@binary(samples=_samples_limit, excluded=(COMPLEX,), expr=ir.minimum,
         grad_name=_clamp_name("ClampMaxBackward0", "ClampMaxBackward1"),
         vjp={"input": lambda g, input, max: g.masked_fill(input > max, 0),
              "max": lambda g, input, max: g.masked_fill(input <= max, 0)})
@@ -36,7 +42,15 @@ def _clamp_max(input: Tensor, max: Any) -> Tensor:
     """Elements, at most `max`."""
 
 
-@pointwise(excluded=(COMPLEX,), domain=((-4, 4), (-2, 0), (0, 2)),
+def _samples_clamp(make: Any) -> _samples.Calls:
+    yield (make(2, 3), 1, 3), {}
+    yield (make(2, 3), -1.5, 0.5), {}
+    yield (make(2, 3), 2), {}
+    yield (make(2, 3),), {"max": 1}
+    yield (make(2, 3), make(3, low=0, high=2), make(2, 1, low=2, high=3)), {}
+
+
+@pointwise(samples=_samples_clamp, excluded=(COMPLEX,), domain=((-4, 4), (-2, 0), (0, 2)),
            expr=lambda x, low, high: ir.minimum(ir.maximum(x, low), high),
            grad_name=_clamp_name("ClampBackward1", "ClampBackward0"),
            vjp={"input": lambda g, input, min, max: g.masked_fill((input < min) | (input > max), 0),
@@ -119,7 +133,12 @@ clip = alias("clip", clamp)
 
 
 # ---------------------------------------------------------------------------------------------- lerp, addcmul, addcdiv
-@pointwise(excluded=rules.INEXACT_ONLY, domain=((-4, 4), (-4, 4), (0, 1)),
+def _samples_lerp(make: Any) -> _samples.Calls:
+    yield (make(2, 3), make(3), 0.25), {}
+    yield (make(2, 3), make(2, 3), make(3, low=0, high=1)), {}
+
+
+@pointwise(samples=_samples_lerp, excluded=rules.INEXACT_ONLY, domain=((-4, 4), (-4, 4), (0, 1)),
            expr=lambda x, end, w: ir.where(ir.apply("abs", w) < 0.5, x + w * (end - x), end - (end - x) * (1 - w)),
            grad_name=rules.by_operand(2, "LerpBackward0", "LerpBackward1"),
            vjp={"input": lambda g, weight: g * rules.conj(1 - weight),
@@ -131,6 +150,7 @@ def _lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
 
 
 def _check_lerp(input: Tensor, end: Tensor, weight: Any) -> None:
+    check_supported(_lerp.op, input._kind.dtype)  # type: ignore[attr-defined]
     for name, value in (("end", end), ("weight", weight)):
         if isinstance(value, Tensor) and value._kind.dtype is not input._kind.dtype and not (
                 name == "weight" and not value._array.shape):
@@ -152,18 +172,28 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     return _lerp(input, end, weight)
 
 
-@pointwise(expr=lambda x, y, z, value: x + value * y * z,
+def _samples_addcmul(make: Any) -> _samples.Calls:
+    yield (make(2, 3), make(2, 1), make(3)), {}
+    yield (make(3), make(2, 1), make(2, 3)), {"value": 2}
+
+
+@pointwise(samples=_samples_addcmul, expr=lambda x, y, z, value: x + value * y * z,
            vjp={"input": lambda g: g, "tensor1": lambda g, tensor2, value: g * rules.conj(tensor2 * value),
                 "tensor2": lambda g, tensor1, value: g * rules.conj(tensor1 * value)})
 def _addcmul(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: float) -> Tensor:
     """A product added."""
 
 
+def _samples_addcdiv(make: Any) -> _samples.Calls:
+    yield (make(2, 3), make(2, 1), make.positive(3)), {}
+    yield (make(3), make(2, 1), make.positive(2, 3)), {"value": 2}
+
+
 @pointwise(expr=lambda x, y, z, value: x + value * (y / z), domain=((-4, 4), (-4, 4), (0.5, 4), (-2, 2)),
            excluded=rules.INEXACT_ONLY,
            vjp={"input": lambda g: g, "tensor1": lambda g, tensor2, value: g * rules.conj(value / tensor2),
                 "tensor2": lambda g, tensor1, tensor2, value:
-                    -g * rules.conj(value * tensor1 / (tensor2 * tensor2))})
+                    -g * rules.conj(value * tensor1 / (tensor2 * tensor2))}, samples=_samples_addcdiv)
 def _addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, value: float) -> Tensor:
     """A quotient added."""
 
@@ -202,7 +232,15 @@ def addcdiv(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1, 
     >>> torch.addcdiv(torch.zeros(2), torch.tensor([1., 2.]), torch.tensor([2., 4.]))
     tensor([0.5000, 0.5000])
     """
+    _check_addcdiv(tensor1, tensor2)
     return _addcdiv(input, tensor1, tensor2, value, out=out)
+
+
+def _check_addcdiv(tensor1: Tensor, tensor2: Tensor) -> None:
+    if tensor1._kind.dtype.category < FLOAT and tensor2._kind.dtype.category < FLOAT:
+        raise ArgumentError(message("addcdiv", "Integer division with addcdiv is no longer supported",
+                                    given=f"{tensor1.dtype} and {tensor2.dtype}",
+                                    next_step="use input + value * tensor1 / tensor2, or convert one to float"))
 
 
 _addcmul_inplace, _addcdiv_inplace = rules.inplace(_addcmul), rules.inplace(_addcdiv)
@@ -217,6 +255,7 @@ def addcmul_(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1)
 @rules.inplace_front(_addcdiv)
 def addcdiv_(input: Tensor, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
     """Add a quotient in place."""
+    _check_addcdiv(tensor1, tensor2)
     return _addcdiv_inplace(input, tensor1, tensor2, value)
 
 
@@ -226,7 +265,7 @@ def _nan_to_num_expr(x: Any, nan: Any, posinf: Any, neginf: Any) -> Any:
     return ir.where(ir.isnan(x), nan, finite)
 
 
-@pointwise(expr=_nan_to_num_expr, excluded=rules.INEXACT_ONLY,
+@pointwise(samples=_samples.infinities, expr=_nan_to_num_expr, excluded=rules.INEXACT_ONLY,
            vjp={"input": lambda g, input: g.masked_fill(~input.isfinite(), 0)})
 def _nan_to_num(input: Tensor, nan: float, posinf: float, neginf: float) -> Tensor:
     """The elements with numbers for nan and the infinities."""

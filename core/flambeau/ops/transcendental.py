@@ -10,14 +10,17 @@ import math
 from typing import Any
 
 from flambeau.dispatch import alias, binary, front, int_to_float, unary
-from flambeau.dtypes import BOOL, COMPLEX
+from flambeau.dispatch.run import write_out
+from flambeau.dtypes import BOOL, COMPLEX, promote_types
 from flambeau.ir import expr as ir
 from flambeau.ops import rules
+from flambeau.ops._samples import Calls
 from flambeau.ops.elementwise import fmod
 from flambeau.ops.selection import where
 from flambeau.tensor import Tensor
 
 _LN2, _LN10 = math.log(2), math.log(10)
+_LARGE = 1e8
 conj = rules.conj
 
 
@@ -193,7 +196,7 @@ def atan(input: Tensor) -> Tensor:
     """
     if input._kind.dtype.is_complex:
         return atanh(input * 1j) * -1j
-    return atan2(input, input * 0 + 1)
+    return atan2(input, input.new_ones(()))
 
 
 @binary(promote=int_to_float, excluded=(COMPLEX,), expr=ir.atan2,
@@ -250,7 +253,9 @@ def asinh(input: Tensor) -> Tensor:
         side = rules.half_plane(input)
         return log(input * side + (input * input + 1).sqrt()) * side
     size = input.abs()
-    return log1p(size + size * size / (1 + (size * size + 1).sqrt())) * input.sign()
+    small = size.clamp(max=_LARGE)      # beyond, the square overflows, and asinh(x) is log(2 x) to the last digit
+    near = log1p(small + small * small / (1 + (small * small + 1).sqrt()))
+    return where(size > _LARGE, log(size) + _LN2, near) * input.sign()
 
 
 @unary(promote=int_to_float, vjp={"input": lambda g, input: g * conj(((input - 1).sqrt() * (input + 1).sqrt())
@@ -298,8 +303,9 @@ def hypot(input: Tensor, other: Tensor) -> Tensor:
     tensor([5.])
     """
     large, small = input.abs().maximum(other.abs()), input.abs().minimum(other.abs())
-    ratio = (small / large).masked_fill(large == 0, 0)
-    return large * (ratio * ratio + 1).sqrt()
+    ratio = (small / large).masked_fill(large == small, 1)
+    length = large * (ratio * ratio + 1).sqrt()
+    return length.masked_fill(input.isinf() | other.isinf(), math.inf)
 
 
 arcsin, arccos, arctan = alias("arcsin", asin), alias("arccos", acos), alias("arctan", atan)
@@ -366,7 +372,8 @@ def floor(input: Tensor) -> Tensor:
     >>> torch.floor(torch.tensor([1.5, -1.5]))
     tensor([ 1., -2.])
     """
-    return where(input < 0, trunc(input) - (trunc(input) != input), trunc(input))
+    whole = trunc(input)
+    return where(whole > input, whole - 1, whole)
 
 
 @unary(excluded=_NO_BOOL_OR_COMPLEX, vjp={"input": rules.zeros}, expr=ir.ceil)
@@ -392,7 +399,7 @@ def trunc(input: Tensor) -> Tensor:
     >>> torch.trunc(torch.tensor([1.7, -1.7]))
     tensor([ 1., -1.])
     """
-    return input - fmod(input, 1)
+    return where(input.isinf(), input, input - fmod(input, 1))
 
 
 fix = alias("fix", trunc)
@@ -410,13 +417,26 @@ def frac(input: Tensor) -> Tensor:
     """
 
 
-@unary(excluded=_NO_BOOL_OR_COMPLEX, vjp={"input": rules.zeros}, expr=ir.round_)
+def _samples_round(make: Any) -> Calls:
+    yield (make(3, 4),), {}
+    yield (make.fixed([[0.5, 1.5, 2.5], [-0.5, -1.5, -2.5]]),), {}
+    if make.dtype.is_floating_point:
+        for decimals in (1, -1):
+            yield (make(2, 3, low=-40, high=40),), {"decimals": decimals}
+
+
+def _samples_decimals(make: Any) -> Calls:
+    yield (make(2, 3), 1), {}
+    yield (make(2, 3, low=-40, high=40), -1), {}
+
+
+@unary(excluded=_NO_BOOL_OR_COMPLEX, vjp={"input": rules.zeros}, expr=ir.round_, samples=_samples_round)
 def _round(input: Tensor) -> Tensor:
     """Rounding to the nearest integer."""
 
 
 @binary(excluded=_NO_BOOL_OR_COMPLEX, vjp={"input": rules.zeros}, method=False, namespace="internal",
-        grad_name="RoundBackward1")
+        grad_name="RoundBackward1", samples=_samples_decimals)
 def _round_decimals(input: Tensor, decimals: float) -> Tensor:
     """Rounding to a number of decimals."""
     scale = 10.0 ** abs(decimals)
@@ -472,15 +492,8 @@ def _weight(g: Tensor, mine: Tensor, other: Tensor, grow: Any) -> Tensor:
 @binary(excluded=rules.FLOATS_ONLY, inplace=False, expr=_logaddexp_expr,
         vjp={"input": lambda g, input, other: _weight(g, input, other, exp),
              "other": lambda g, input, other: _weight(g, other, input, exp)})
-def logaddexp(input: Tensor, other: Tensor) -> Tensor:
-    """`log(exp(x) + exp(y))` without overflow.
-
-    Source: https://docs.pytorch.org/docs/stable/generated/torch.logaddexp.html
-
-    >>> import flambeau as torch
-    >>> torch.logaddexp(torch.tensor([1000.]), torch.tensor([1000.]))
-    tensor([1000.6932])
-    """
+def _logaddexp(input: Tensor, other: Tensor) -> Tensor:
+    """`log(exp(x) + exp(y))` of real numbers."""
 
 
 @binary(excluded=rules.FLOATS_ONLY, inplace=False, expr=_logaddexp2_expr, grad_name="Logaddexp2Backward0",
@@ -497,5 +510,35 @@ def logaddexp2(input: Tensor, other: Tensor) -> Tensor:
     """
 
 
-hypot, atan2, logaddexp, logaddexp2 = (rules.tensors(each, 2) for each in (hypot, atan2, logaddexp, logaddexp2))
+hypot, atan2, _real_logaddexp, logaddexp2 = (
+    rules.tensors(each, 2) for each in (hypot, atan2, _logaddexp, logaddexp2))
+
+
+def _complex_logaddexp(input: Tensor, other: Tensor) -> Tensor:
+    """The same for complex numbers, shifted by the one with the larger real part."""
+    kind = promote_types(input.dtype, other.dtype)
+    input, other = input.to(kind), other.to(kind)
+    first = input.real >= other.real
+    larger, smaller = where(first, input, other), where(first, other, input)
+    return larger + log1p(exp(smaller - larger))
+
+
+@front(_logaddexp)
+def logaddexp(input: Tensor, other: Tensor, *, out: Tensor | None = None) -> Tensor:
+    """`log(exp(x) + exp(y))` without overflow.
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.logaddexp.html
+
+    >>> import flambeau as torch
+    >>> torch.logaddexp(torch.tensor([1000.]), torch.tensor([1000.]))
+    tensor([1000.6932])
+    """
+    operands = (input, other)
+    if any(isinstance(each, Tensor) and each._kind.dtype.is_complex for each in operands) and all(
+            isinstance(each, Tensor) for each in operands):
+        result = _complex_logaddexp(input, other)
+        return result if out is None else write_out("logaddexp", out, result)
+    return _real_logaddexp(input, other, out=out)
+
+
 __all__ = rules.public(globals())

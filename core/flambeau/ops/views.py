@@ -14,7 +14,7 @@ from flambeau.dispatch import composite, front, operator, primitive, views
 from flambeau.dispatch import view as view_rule
 from flambeau.dtypes import dtype
 from flambeau.errors import ArgumentError, DimensionError, DtypeError, ShapeError, message
-from flambeau.ops import creation
+from flambeau.ops import _samples, creation
 from flambeau.ops import shape as shape_ops
 from flambeau.ops.indexing import WHOLE, _index_basic, _index_put, narrow, select, slice_dim
 from flambeau.shapes import Shape
@@ -25,7 +25,8 @@ Layout = tuple[Shape, Shape, int]
 
 # ---------------------------------------------------------------------------------------------- by stride
 @view_rule(vjp={"input": lambda g, input_shape, offset, dim1, dim2:
-                _diagonal_backward(g, input_shape, offset, dim1, dim2)})
+                _diagonal_backward(g, input_shape, offset, dim1, dim2)},
+           samples=_samples.on(((3, 4),), ((2, 3, 4), 1, 0, 2), ((2, 3, 4), -1, -1, 1)))
 def _diagonal(shape: Shape, strides: Shape, start: int, offset: int, dim1: int, dim2: int) -> Layout:
     """The diagonal of two dimensions as a new last dimension."""
     length = min(shape[dim1], shape[dim2] - offset) if offset >= 0 else min(shape[dim1] + offset, shape[dim2])
@@ -38,7 +39,8 @@ def _diagonal(shape: Shape, strides: Shape, start: int, offset: int, dim1: int, 
 
 
 @operator(vjp={"input": lambda g, offset, dim1, dim2: _diagonal(g, offset, dim1, dim2)}, method=False,
-          dtype_rule="any", grad_name="DiagonalBackward0")
+          dtype_rule="any", grad_name="DiagonalBackward0",
+          samples=_samples.on(((2, 3), (2, 3, 4), 0, 1, 2), ((3, 2), (2, 3, 4), 1, 0, 2)))
 def _diagonal_backward(input: Tensor, size: Shape, offset: int, dim1: int, dim2: int) -> Tensor:
     """Zeros with the input on a diagonal."""
     result = input.new_zeros(size)
@@ -77,7 +79,8 @@ def _places(g: Tensor, count: int) -> Tensor:
 
 
 @view_rule(vjp={"input": lambda g, input_shape, dim, size, step:
-                _scatter_back(g, input_shape, lambda x: _unfold(x, dim, size, step))}, namespace="Tensor")
+                _scatter_back(g, input_shape, lambda x: _unfold(x, dim, size, step))}, namespace="Tensor",
+           samples=_samples.on(((2, 5), 1, 3, 2), ((4, 2, 3), -3, 2, 1)))
 def _unfold(shape: Shape, strides: Shape, offset: int, dim: int, size: int, step: int) -> Layout:
     """Windows along a dimension; their contents become the last dimension."""
     if not shape:
@@ -121,7 +124,8 @@ def _as_strided_backward(g: Tensor, shape: Shape, size: Shape, stride: Shape, st
 
 
 @view_rule(vjp={"input": lambda g, input_shape, size, stride, start, base:
-                _as_strided_backward(g, input_shape, size, stride, start, base)})
+                _as_strided_backward(g, input_shape, size, stride, start, base)},
+           samples=_samples.on(((4, 3), (2, 3), (1, 4), 1), ((4, 3), (3, 2), (2, 2))))
 def _as_strided(shape: Shape, strides: Shape, offset: int, size: Shape, stride: Shape, start: int,
                 base: tuple[Shape, int]) -> Layout:
     """Any layout over the storage; `base` is the input's own strides and offset, which the gradient needs."""
@@ -150,22 +154,34 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
                          f"{list(strides)}")
     base = input._kind.backend.layout(input._array)
     start = base[1] if storage_offset is None else storage_offset
-    try:
-        return _as_strided(input, wanted, strides, start, base)
-    except (TypeError, ValueError) as error:
+    backend = input._kind.backend
+    root = backend.storage(input._array)
+    room = shapes.Size(root.shape).numel() * backend.dtype_of(root).itemsize
+    if shapes.storage_extent(wanted, strides, start) * input._kind.dtype.itemsize > room:
         raise ShapeError(f"setStorage: sizes {list(wanted)}, strides {list(strides)}, storage offset "
-                         f"{start} are out of "
-                         "bounds for the tensor's storage; choose a layout inside it") from error
+                         f"{start} are out of bounds for the tensor's storage of {room} bytes; choose a layout inside "
+                         "it")
+    return _as_strided(input, wanted, strides, start, base)
 
 
 # ---------------------------------------------------------------------------------------------- another dtype
-@primitive(vjp="none", method=False, dtype_rule="any", no_fallback=True)
+def _samples_reinterpret(make: Any) -> _samples.Calls:
+    if make.dtype is dtypes.float32:
+        yield (make(2, 3), (3, 2), (1, 3), 0, dtypes.int32), {}
+
+
+@primitive(samples=_samples_reinterpret, vjp="none", method=False, dtype_rule="any", no_fallback=True)
 def _reinterpret(input: Tensor, size: Shape, strides: Shape, offset: int, dtype: dtype) -> Shape:
     """The memory of the input read as another dtype; strides and offset count elements of that dtype."""
     return size
 
 
-@view_rule(name="view_as_real", method=False, promote=lambda kind: kind.to_real(),
+def _of_complex(make: Any) -> _samples.Calls:
+    yield (make(2, 3),), {}
+    yield (make(3),), {}
+
+
+@view_rule(samples=_of_complex, name="view_as_real", method=False, promote=lambda kind: kind.to_real(),
            vjp={"input": lambda g: view_as_complex(g.contiguous())})
 def _view_as_real(shape: Shape, strides: Shape, offset: int) -> Layout:
     """Complex numbers as pairs of real ones, in a new last dimension."""
@@ -188,8 +204,14 @@ def view_as_real(input: Tensor) -> Tensor:
     return _view_as_real(input)
 
 
+def _pairs(make: Any) -> _samples.Calls:
+    if make.dtype is not dtypes.float16:   # there is no complex dtype of its precision
+        yield (make(3, 2),), {}
+        yield (make(2, 3, 2),), {}
+
+
 @view_rule(name="view_as_complex", method=False, promote=lambda kind: kind.to_complex(),
-           vjp={"input": lambda g: view_as_real(g)})
+           vjp={"input": lambda g: view_as_real(g)}, samples=_pairs)
 def _view_as_complex(shape: Shape, strides: Shape, offset: int) -> Layout:
     """Pairs of real numbers in the last dimension as complex ones."""
     return shape[:-1], tuple([each // 2 for each in strides[:-1]]), offset // 2
@@ -224,7 +246,15 @@ def view_as_complex(input: Tensor) -> Tensor:
     return _view_as_complex(input)
 
 
-@view_rule(name="view_dtype", promote=lambda kind, dtype, itemsize: dtype, vjp="none", method=False)
+def _samples_view_dtype(make: Any) -> _samples.Calls:
+    size = make.dtype.itemsize
+    wanted = {1: dtypes.uint8, 2: dtypes.int16, 4: dtypes.int32, 8: dtypes.int64}.get(size)
+    if wanted is not None:   # the only width at which the memory may lie in any way
+        yield (make(2, 4), wanted, size), {}
+
+
+@view_rule(name="view_dtype", promote=lambda kind, dtype, itemsize: dtype, vjp="none", method=False,
+           samples=_samples_view_dtype)
 def _view_dtype(shape: Shape, strides: Shape, offset: int, dtype: dtype, itemsize: int) -> Layout:
     """The bytes read as another dtype; the last dimension takes the difference in width."""
     wide = dtype.itemsize
@@ -272,7 +302,7 @@ def _imag(input: Tensor) -> Tensor:
     return select(view_as_real(input), -1, 1)
 
 
-@composite(method=False)
+@composite(samples=_samples.on(((2, 3),)), method=False)
 def real(input: Tensor) -> Tensor:
     """The view of the real parts; a real tensor itself.
 
@@ -285,7 +315,7 @@ def real(input: Tensor) -> Tensor:
     return _real(input)
 
 
-@composite(method=False)
+@composite(samples=_of_complex, method=False)
 def imag(input: Tensor) -> Tensor:
     """The view of the imaginary parts of a complex tensor.
 
@@ -339,14 +369,16 @@ def _parts(dim: int, sizes: Sequence[int]) -> list[Any]:
 
 
 @views(name="split", vjp={"input": lambda g, input_shape, split_size, dim:
-                          _joined(g, input_shape, dim, _sizes(input_shape[dim], split_size))})
+                          _joined(g, input_shape, dim, _sizes(input_shape[dim], split_size))},
+       samples=_samples.on(((5, 3), 2), ((5, 3), 2, -1), ((5, 3), [1, 4])))
 def _split(input: Tensor, split_size: int, dim: int) -> list[Any]:
     """Parts of `split_size` along a dimension; the last may be smaller."""
     return _parts(dim, _sizes(input._array.shape[dim], split_size))
 
 
 @views(name="split_with_sizes", vjp={"input": lambda g, input_shape, split_sizes, dim:
-                                     _joined(g, input_shape, dim, split_sizes)})
+                                     _joined(g, input_shape, dim, split_sizes)},
+       samples=_samples.on(((5, 3), (1, 4)), ((5, 3), [1, 0, 2], -1)))
 def _split_with_sizes(input: Tensor, split_sizes: Shape, dim: int) -> list[Any]:
     """Parts of the given sizes along a dimension."""
     return _parts(dim, split_sizes)
@@ -402,7 +434,7 @@ def split(input: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Ten
     return _split(input, split_size_or_sections, dim)
 
 
-@composite()
+@composite(samples=_samples.on(((5, 3), 2), ((5, 3), 2, -1), ((5, 3), 4)))
 def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """At most `chunks` views of equal size along a dimension; the last may be smaller.
 
@@ -436,7 +468,7 @@ def _stacked(g: list[Tensor | None], dim: int) -> Tensor:
     return stack(parts, dim)
 
 
-@views(name="unbind", vjp={"input": lambda g, dim: _stacked(g, dim)})
+@views(samples=_samples.on(((3, 2),), ((2, 3, 4), -1)), name="unbind", vjp={"input": lambda g, dim: _stacked(g, dim)})
 def _unbind(input: Tensor, dim: int) -> list[Any]:
     """The slices along a dimension."""
     before = (WHOLE,) * dim
@@ -459,7 +491,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     return _unbind(input, shapes.wrap_dim(dim, len(shape)))
 
 
-@composite()
+@composite(samples=_samples.on(((5, 3), 3), ((5, 3), (1, 2), -1), ((5, 3), [1, 4])))
 def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Views along a dimension: that many, as equal as possible, or cut at the given indices.
 
@@ -488,7 +520,7 @@ def tensor_split(input: Tensor, indices_or_sections: Any, dim: int = 0) -> tuple
     return tuple([slice_dim(input, dim, start, end) for start, end in zip(cuts, ends, strict=True)])
 
 
-def _named_split(name: str, least: int, dim: int) -> Callable[..., Any]:
+def _named_split(name: str, least: int, dim: int, samples: _samples.Samples) -> Callable[..., Any]:
     """hsplit, vsplit and dsplit: `tensor_split` along a fixed dimension."""
     def call(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
         shape = input._array.shape
@@ -504,12 +536,12 @@ def _named_split(name: str, least: int, dim: int) -> Callable[..., Any]:
     call.__name__ = call.__qualname__ = name
     call.__doc__ = f"`tensor_split` along dimension {dim}" + (
         " (0 for a vector)." if name == "hsplit" else ".")
-    return composite()(call)
+    return composite(samples=samples)(call)
 
 
-hsplit = _named_split("hsplit", 1, 1)
-vsplit = _named_split("vsplit", 2, 0)
-dsplit = _named_split("dsplit", 3, 2)
+hsplit = _named_split("hsplit", 1, 1, _samples.on(((2, 6), 3), ((2, 5), (1, 3)), ((4,), 2)))
+vsplit = _named_split("vsplit", 2, 0, _samples.on(((6, 2), 3), ((5, 2), (1, 3))))
+dsplit = _named_split("dsplit", 3, 2, _samples.on(((2, 1, 6), 3), ((1, 2, 5), (1, 3))))
 
 
 def _untracked(parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
@@ -517,7 +549,7 @@ def _untracked(parts: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
     return tuple([each.clone() if each.requires_grad else alias(each) for each in parts])
 
 
-@composite()
+@composite(samples=_samples.on(((5, 3), 2), ((5, 3), 2, -1)))
 def unsafe_split(input: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
     """`split` whose results are tensors of their own, not views.
 
@@ -530,7 +562,7 @@ def unsafe_split(input: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, 
     return _untracked(split(input, split_size, dim))
 
 
-@composite()
+@composite(samples=_samples.on(((5, 3), (1, 4)), ((5, 3), (1, 0, 2), -1)))
 def unsafe_split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """`split_with_sizes` whose results are tensors of their own, not views.
 
@@ -541,7 +573,7 @@ def unsafe_split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int 
     return _untracked(split_with_sizes(input, split_sizes, dim))
 
 
-@composite()
+@composite(samples=_samples.on(((5, 3), 2), ((5, 3), 2, -1)))
 def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """`chunk` whose results are tensors of their own, not views.
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
 from flambeau import dtypes, shapes
 from flambeau.dispatch import composite, operator
 from flambeau.errors import ArgumentError, ArgumentValueError, ShapeError, message
-from flambeau.ops import construct
-from flambeau.ops.conv import convolution_input_grad
+from flambeau.ops import _samples, construct
 from flambeau.ops.joining import stack
 from flambeau.ops.pooling import pool_gather, pool_scatter
 from flambeau.shapes import Shape
@@ -27,7 +27,8 @@ def _adaptive_name(node: Any) -> str:
 
 
 @operator(namespace="internal", outputs=("values", "indices"), grad_name=_adaptive_name, vjp={
-    "input": lambda gs, indices, input_shape: pool_scatter(gs[0], indices, input_shape[2:])})
+    "input": lambda gs, indices, input_shape: pool_scatter(gs[0], indices, input_shape[2:])},
+          samples=_samples.on(((1, 2, 5), (3,)), ((1, 2, 5, 4), (2, 3)), of="distinct"))
 def adaptive_max_pool(input: Tensor, out: Shape) -> tuple[Tensor, Tensor]:
     """(largest value per bin, its position in the flattened spatial dimensions)."""
     spatial = input.shape[2:]
@@ -70,7 +71,8 @@ def _adaptive_max_pool(op: str, ndim: int, input: Tensor, output_size: Any, retu
     return (values, indices) if return_indices else values
 
 
-@composite(namespace="nn.functional", method=False)
+@composite(namespace="nn.functional", method=False,
+           samples=_samples.on(((2, 3, 5), 2), ((2, 5), (3,), True), of="distinct"))
 def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """The largest element of each of `output_size` bins of (N, C, L) or (C, L).
 
@@ -83,7 +85,8 @@ def adaptive_max_pool1d(input: Tensor, output_size: Any, return_indices: bool = 
     return _adaptive_max_pool("adaptive_max_pool1d", 1, input, output_size, return_indices)
 
 
-@composite(namespace="nn.functional", method=False)
+@composite(namespace="nn.functional", method=False,
+           samples=_samples.on(((1, 2, 5, 4), (2, 3)), ((2, 4, 3), 2, True), ((2, 5, 3), (None, 2)), of="distinct"))
 def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """The largest element of each bin of (N, C, H, W) or (C, H, W); None keeps a size.
 
@@ -96,7 +99,8 @@ def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = 
     return _adaptive_max_pool("adaptive_max_pool2d", 2, input, output_size, return_indices)
 
 
-@composite(namespace="nn.functional", method=False)
+@composite(namespace="nn.functional", method=False,
+           samples=_samples.on(((1, 2, 3, 4, 2), (2, 3, 1)), ((1, 3, 4, 2), 2, True), of="distinct"))
 def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
     """The largest element of each bin of (N, C, D, H, W) or (C, D, H, W).
 
@@ -110,8 +114,21 @@ def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = 
 
 
 # ---------------------------------------------------------------------------------------------- the inverse of max_pool
+def _places(make: Any, *shape: int, step: int = 2) -> Any:
+    """Places in a flattened plane, as pooling gives them: none of them twice."""
+    count = shape[-1]
+    row: Any = [step * each + each % step for each in range(count)]
+    for size in reversed(shape[:-1]):
+        row = [row] * size
+    return make.fixed(row, dtype=dtypes.int64)
+
+
+def _samples_unpool(make: Any) -> _samples.Calls:
+    yield (make(1, 2, 3), _places(make, 1, 2, 3), (7,)), {}
+
+
 @operator(namespace="internal", grad_name=lambda node: f"MaxUnpool{len(node.shape) - 2}DBackward0", vjp={
-    "input": lambda g, indices: pool_gather(g, indices)})
+    "input": lambda g, indices: pool_gather(g, indices)}, samples=_samples_unpool)
 def max_unpool(input: Tensor, indices: Tensor, spatial: Shape) -> Tensor:
     """Zeros with each element at its position in the flattened spatial dimensions; the last of several stays."""
     flat = input.new_zeros((*input.shape[:2], math.prod(spatial)))
@@ -161,7 +178,13 @@ def _max_unpool(op: str, ndim: int, input: Tensor, indices: Tensor, kernel_size:
     return max_unpool(input, indices, spatial)
 
 
-@composite(namespace="nn.functional", method=False)
+def _samples_unpool1d(make: Any) -> _samples.Calls:
+    yield (make(1, 2, 3), _places(make, 1, 2, 3), 2), {}
+    yield (make(2, 3), _places(make, 2, 3), 2), {"stride": 2, "output_size": (7,)}
+    yield (make(2, 3), _places(make, 2, 3), 3, 2, 1), {}
+
+
+@composite(samples=_samples_unpool1d, namespace="nn.functional", method=False)
 def max_unpool1d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
                  output_size: Any = None) -> Tensor:
     """What `max_pool1d` came from, with zeros where it kept nothing.
@@ -175,7 +198,13 @@ def max_unpool1d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any =
     return _max_unpool("max_unpool1d", 1, input, indices, kernel_size, stride, padding, output_size)
 
 
-@composite(namespace="nn.functional", method=False)
+def _samples_unpool2d(make: Any) -> _samples.Calls:
+    places = make.fixed([[[1, 3], [8, 14]]], dtype=dtypes.int64)
+    yield (make(1, 2, 2), places, 2), {}
+    yield (make(1, 2, 2), places, (2, 2), (2, 2)), {"output_size": (5, 4)}
+
+
+@composite(samples=_samples_unpool2d, namespace="nn.functional", method=False)
 def max_unpool2d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
                  output_size: Any = None) -> Tensor:
     """What `max_pool2d` came from, with zeros where it kept nothing.
@@ -189,7 +218,13 @@ def max_unpool2d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any =
     return _max_unpool("max_unpool2d", 2, input, indices, kernel_size, stride, padding, output_size)
 
 
-@composite(namespace="nn.functional", method=False)
+def _samples_unpool3d(make: Any) -> _samples.Calls:
+    places = make.fixed([[[[1, 3]]]], dtype=dtypes.int64)
+    yield (make(1, 1, 1, 2), places, 2), {}
+    yield (make(1, 1, 1, 2), places, (2, 1, 2)), {"stride": (2, 1, 2)}
+
+
+@composite(samples=_samples_unpool3d, namespace="nn.functional", method=False)
 def max_unpool3d(input: Tensor, indices: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0,
                  output_size: Any = None) -> Tensor:
     """What `max_pool3d` came from, with zeros where it kept nothing.
@@ -211,7 +246,8 @@ def _windows(size: Shape, kernel: Shape, dilation: Shape, padding: Shape, stride
 
 @operator(namespace="internal", grad_name="Im2ColBackward0", vjp={
     "input": lambda g, input_shape, kernel, dilation, padding, stride: col2im(
-        g, input_shape[2:], kernel, dilation, padding, stride)})
+        g, input_shape[2:], kernel, dilation, padding, stride)},
+          samples=_samples.on(((1, 2, 4, 5), (2, 3), (1, 1), (0, 1), (2, 1))))
 def im2col(input: Tensor, kernel: Shape, dilation: Shape, padding: Shape, stride: Shape) -> Tensor:
     """All windows of (N, C, H, W) as columns: (N, C * window, positions)."""
     out = _windows(tuple(input.shape[2:]), kernel, dilation, padding, stride)
@@ -226,17 +262,21 @@ def im2col(input: Tensor, kernel: Shape, dilation: Shape, padding: Shape, stride
 
 
 @operator(namespace="internal", grad_name="Col2ImBackward0", vjp={
-    "input": lambda g, kernel, dilation, padding, stride: im2col(g, kernel, dilation, padding, stride)})
+    "input": lambda g, kernel, dilation, padding, stride: im2col(g, kernel, dilation, padding, stride)},
+          samples=_samples.on(((1, 4, 6), (3, 4), (2, 2), (1, 1), (0, 0), (1, 1)),
+                              ((1, 4, 6), (4, 3), (2, 2), (1, 2), (0, 1), (2, 1))))
 def col2im(input: Tensor, spatial: Shape, kernel: Shape, dilation: Shape, padding: Shape, stride: Shape) -> Tensor:
-    """The sum of columns at the places of their windows: a transposed convolution with one-hot weights."""
-    width = math.prod(kernel)
-    samples, channels = input.shape[0], input.shape[1] // width
-    weight = construct.tensor([[float(at == each) for at in range(width)] for each in range(width)],
-                              dtype=dtypes.float32, device=input.device).to(input._kind.dtype)
+    """The sum of columns at the places of their windows: one strided sum for each element of a window."""
+    samples, channels = input.shape[0], input.shape[1] // math.prod(kernel)
     out = _windows(spatial, kernel, dilation, padding, stride)
-    columns = input.reshape(samples * channels, width, *out)
-    result = convolution_input_grad(columns, weight.reshape(width, 1, *kernel), spatial, stride, padding, dilation, 1)
-    return result.reshape(samples, channels, *spatial)
+    columns = input.reshape(samples, channels, *kernel, *out)
+    bordered = input.new_zeros((samples, channels, *(size + 2 * each for size, each
+                                                     in zip(spatial, padding, strict=True))))
+    for place in itertools.product(*(range(each) for each in kernel)):
+        window = tuple([slice(at * step, at * step + (count - 1) * jump + 1, jump)
+                        for at, step, count, jump in zip(place, dilation, out, stride, strict=True)])
+        bordered[(..., *window)] += columns[(slice(None), slice(None), *place)]
+    return bordered[(..., *(slice(each, each + size) for size, each in zip(spatial, padding, strict=True)))].clone()
 
 
 def _window_arguments(op: str, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> tuple[Shape, ...]:
@@ -250,7 +290,9 @@ def _window_arguments(op: str, kernel_size: Any, dilation: Any, padding: Any, st
     return pairs
 
 
-@composite(namespace="nn.functional", method=False, name="functional_unfold")
+@composite(namespace="nn.functional", method=False, name="functional_unfold",
+           samples=_samples.on(((1, 2, 4, 5), 2), ((1, 4, 5), (2, 3), 1, (1, 0), (1, 2)),
+                               ((1, 1, 5, 6), (2, 3), (3, 2))))
 def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0, stride: Any = 1) -> Tensor:
     """All windows of (N, C, H, W) or (C, H, W) as columns: (N, C * window size, number of windows).
 
@@ -270,7 +312,8 @@ def unfold(input: Tensor, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
     return im2col(input.unsqueeze(0), *pairs).squeeze(0) if input.ndim == 3 else im2col(input, *pairs)
 
 
-@composite(namespace="nn.functional", method=False)
+@composite(namespace="nn.functional", method=False,
+           samples=_samples.on(((1, 8, 12), (4, 5), 2), ((6, 10), (4, 5), (2, 3), 1, (1, 0), (1, 2))))
 def fold(input: Tensor, output_size: Any, kernel_size: Any, dilation: Any = 1, padding: Any = 0,
          stride: Any = 1) -> Tensor:
     """Columns (N, C * window size, number of windows) added up at their places in (N, C, *output_size).

@@ -34,7 +34,7 @@ class _Frame:
 
     def __init__(self, run: Callable[[], Any], preserve_rng_state: bool, early_stop: bool) -> None:
         self.run = run
-        self.state = random.get_rng_state() if preserve_rng_state else None
+        self.state = random.default_states() if preserve_rng_state else None
         self.early_stop = early_stop
         self.shapes: list[Any] = []
         self.again: list[Tensor] | None = None
@@ -64,7 +64,7 @@ class _Frame:
 
         with random.fork_rng(enabled=self.state is not None):
             if self.state is not None:
-                random.set_rng_state(self.state)
+                random.set_default_states(self.state)
             try:
                 with enable_grad(), saved_tensors_hooks(collect, lambda kept: kept):
                     self.run()
@@ -81,7 +81,7 @@ class _Reentrant(Function):
     @staticmethod
     def forward(ctx: Any, run: Callable[..., Any], preserve: bool, *args: Any) -> Any:
         ctx.run, ctx.args = run, args
-        ctx.state = random.get_rng_state() if preserve else None
+        ctx.state = random.default_states() if preserve else None
         return run(*args)
 
     @staticmethod
@@ -90,7 +90,7 @@ class _Reentrant(Function):
                   for each in ctx.args]
         with random.fork_rng(enabled=ctx.state is not None), enable_grad():
             if ctx.state is not None:
-                random.set_rng_state(ctx.state)
+                random.set_default_states(ctx.state)
             outputs = ctx.run(*inputs)
         outputs = (outputs,) if isinstance(outputs, Tensor) else outputs
         wanted = [(output, grad) for output, grad in zip(outputs, grads, strict=True)
@@ -116,6 +116,9 @@ def checkpoint(function: Callable[..., Any], *args: Any, use_reentrant: bool | N
     >>> x.grad
     tensor([0.1413, 0.1413])
     """
+    for each in (*args, *kwargs.values()):
+        if preserve_rng_state and isinstance(each, Tensor):
+            random.default_of(each.device)   # it shall exist, so that its state is kept with the others'
     if use_reentrant:
         if kwargs or context_fn is not None:
             raise ArgumentValueError("checkpoint: keyword arguments and context_fn need use_reentrant=False; "

@@ -1,0 +1,1 @@
+"""The levels of the suite: one module each, with `cases(subject)`."""
