@@ -338,8 +338,8 @@ def _native(wanted: Callable[[OpDef], bool]) -> list[str]:
 
 # Draws have no tensor operands and are broken apart from this; `transfer` has no values of its own.
 UNTESTED = frozenset({"transfer", "refill"})
-_COMMUTATIVE = frozenset("""clamp_min clamp_max add mul maximum minimum fmax fmin hypot logaddexp logaddexp2 eq ne gcd lcm logical_and
-    logical_or logical_xor bitwise_and bitwise_or bitwise_xor outer dot""".split())
+_COMMUTATIVE = frozenset("""clamp_min clamp_max add mul maximum minimum fmax fmin hypot logaddexp logaddexp2 eq ne
+    gcd lcm logical_and logical_or logical_xor bitwise_and bitwise_or bitwise_xor outer dot""".split())
 _BROADCAST = ("binary", "pointwise")
 _FLOATING = "exp log sqrt tanh div mul add sub sin pow atan2 sum amax softmax sort cumsum mean".split()
 

@@ -106,6 +106,13 @@ def cases_of(subject: Subject, level: str, records: Iterator[OpDef], kinds: tupl
                 yield Case(level, record.name, kind.name + suffix, bound, kind, kind in quick)
 
 
+def has_inplace_form(record: OpDef) -> bool:
+    """Whether a method changes the elements of its tensor; `squeeze_` and its like change only what it looks at."""
+    if record.internal or record.family in ("view", "views"):
+        return record.inplace_call is not None
+    return record.inplace_call is not None or hasattr(Tensor, f"{record.name}_")
+
+
 def records(wanted: Callable[[OpDef], bool] = lambda record: True) -> Iterator[OpDef]:
     """All operators in the table's order by name."""
     for name in sorted(OPERATORS):

@@ -65,8 +65,13 @@ def _bar(file: Any) -> Any:
         return None
     try:
         from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-        from rich.progress import Progress as RichProgress
+        from rich.progress import (
+            BarColumn,
+            MofNCompleteColumn,
+            Progress as RichProgress,
+            TextColumn,
+            TimeRemainingColumn,
+        )
     except ImportError:
         return None
     return RichProgress(BarColumn(), MofNCompleteColumn(), TextColumn("cases{task.fields[unexpected]}"),

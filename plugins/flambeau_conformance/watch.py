@@ -38,9 +38,10 @@ class Watch:
 
         def noting(*args: Any, **kwargs: Any) -> Any:
             note(name)
+            result = kernel(*args, **kwargs)
             if not kwargs:
                 last[name] = args
-            return kernel(*args, **kwargs)
+            return result
         noting.__name__ = getattr(kernel, "__name__", name)
         return noting
 

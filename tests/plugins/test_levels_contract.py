@@ -15,8 +15,7 @@ import numpy as np
 import pytest
 
 import flambeau
-from flambeau import discovery
-from flambeau import dtypes as fd
+from flambeau import discovery, dtypes as fd
 
 pytest.importorskip("flambeau_conformance", reason="the conformance suite is a plugin of its own")
 from flambeau_conformance import engine, suite

@@ -136,10 +136,6 @@ def _std(a: Any, dim: tuple[int, ...], correction: float, keepdim: bool) -> Any:
     return np.sqrt(_moments(a, dim, keepdim, correction)[0])
 
 
-def _var_mean(a: Any, dim: tuple[int, ...], correction: float, keepdim: bool) -> Any:
-    return _moments(a, dim, keepdim, correction)
-
-
 def _logsumexp(a: Any, dim: tuple[int, ...], keepdim: bool) -> Any:
     if a.size == 0 or a.dtype.kind == "c":
         return np.log(_add(np.exp(a), dim, None, None, keepdim))
@@ -185,7 +181,6 @@ KERNELS: dict[str, Any] = {
     "all": _all,
     "var": quiet(_var),
     "std": quiet(_std),
-    "var_mean": quiet(_var_mean),
     "logsumexp": quiet(_logsumexp),
     "linalg_vector_norm": quiet(_vector_norm),
 }

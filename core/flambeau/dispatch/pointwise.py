@@ -314,10 +314,8 @@ def bind_binary(record: OpDef, long_way: Callable[..., Tensor] = general) -> Cal
                 else:
                     array = kernel(input, other._array)
                     edge2 = other._edge
-            except OverflowError:  # an integer beyond the dtype: the long way wraps it around
+            except (OverflowError, MemoryError):  # beyond the dtype: the long way wraps it; beyond memory: it explains
                 return general(record, (input, other))
-            except MemoryError as error:
-                raise explained(record, (input, other), error) from None
         if array.__class__ is not array_type:
             array = kind.backend.as_array(array)
         result: Tensor = new(Tensor)

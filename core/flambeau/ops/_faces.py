@@ -12,8 +12,7 @@ from typing import Any
 
 from flambeau import dtypes, shapes
 from flambeau.dispatch.run import write_outs
-from flambeau.dtypes import INTEGER, dtype
-from flambeau.dtypes import scalar_name as scalar_name
+from flambeau.dtypes import INTEGER, dtype, scalar_name as scalar_name
 from flambeau.errors import ArgumentError, ArgumentTypeError, DimensionError, DtypeError, message
 from flambeau.registry import OpDef, register
 from flambeau.shapes import Shape

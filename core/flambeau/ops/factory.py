@@ -11,8 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flambeau import discovery, dtypes, shapes
-from flambeau.device import device as device_type
-from flambeau.device import get_default_device
+from flambeau.device import device as device_type, get_default_device
 from flambeau.discovery import Kind
 from flambeau.dispatch import modes
 from flambeau.dispatch.decorators import publish

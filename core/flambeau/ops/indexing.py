@@ -15,8 +15,7 @@ from typing import Any
 
 from flambeau import dtypes, shapes
 from flambeau.discovery import Kind
-from flambeau.dispatch import composite, front, modes, operator, primitive
-from flambeau.dispatch import view as view_rule
+from flambeau.dispatch import composite, front, modes, operator, primitive, view as view_rule
 from flambeau.dispatch.run import bump
 from flambeau.errors import (
     ArgumentError,

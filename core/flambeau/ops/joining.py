@@ -9,8 +9,7 @@ from typing import Any
 from flambeau import dtypes, shapes
 from flambeau.dispatch import alias, composite, front, operator, primitive
 from flambeau.errors import ArgumentError, ArgumentTypeError, ArgumentValueError, ShapeError
-from flambeau.ops import _samples
-from flambeau.ops import shape as shape_ops
+from flambeau.ops import _samples, shape as shape_ops
 from flambeau.ops.indexing import as_tensor, narrow
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor

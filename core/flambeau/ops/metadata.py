@@ -11,8 +11,7 @@ from typing import Any
 from flambeau import shapes
 from flambeau.errors import DtypeError, GraphError, message
 from flambeau.graph import LAZY, STATE, edge_of
-from flambeau.ops import shape as shape_ops
-from flambeau.ops import views
+from flambeau.ops import shape as shape_ops, views
 from flambeau.tensor import Tensor, alias, attach, version_cell
 
 

@@ -11,8 +11,7 @@ from typing import Any
 
 from flambeau import dispatch, shapes
 from flambeau.errors import ArgumentError, ArgumentValueError, DtypeError, ShapeError, UnsupportedDtypeError
-from flambeau.ops import _faces
-from flambeau.ops import _normalization_samples as samples
+from flambeau.ops import _faces, _normalization_samples as samples
 from flambeau.ops.rules import conj
 from flambeau.shapes import Shape, describe
 from flambeau.tensor import Tensor

@@ -9,8 +9,7 @@ from flambeau import dtypes, shapes
 from flambeau.dispatch import composite, front, operator
 from flambeau.errors import ArgumentError, DimensionError, ShapeError
 from flambeau.layouts import contiguous_format
-from flambeau.ops import _samples, construct, creation
-from flambeau.ops import shape as shape_ops
+from flambeau.ops import _samples, construct, creation, shape as shape_ops
 from flambeau.ops.indexing import narrow, select, slice_dim
 from flambeau.ops.joining import cat
 from flambeau.ops.search import searchsorted

@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flambeau import shapes
-from flambeau.dispatch import alias, composite, front, operator
-from flambeau.dispatch import view as view_rule
+from flambeau.dispatch import alias, composite, front, operator, view as view_rule
 from flambeau.dtypes import dtype
 from flambeau.errors import ArgumentError, ArgumentTypeError, ShapeError, message
 from flambeau.graph import Node

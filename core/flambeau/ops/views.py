@@ -10,12 +10,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from flambeau import dtypes, shapes
-from flambeau.dispatch import composite, front, operator, primitive, views
-from flambeau.dispatch import view as view_rule
+from flambeau.dispatch import composite, front, operator, primitive, view as view_rule, views
 from flambeau.dtypes import dtype
 from flambeau.errors import ArgumentError, DimensionError, DtypeError, ShapeError, message
-from flambeau.ops import _samples, creation
-from flambeau.ops import shape as shape_ops
+from flambeau.ops import _samples, creation, shape as shape_ops
 from flambeau.ops.indexing import WHOLE, _index_basic, _index_put, narrow, select, slice_dim
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor, alias, attach

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import flambeau
-from flambeau import discovery
-from flambeau import dtypes as fd
+from flambeau import discovery, dtypes as fd
 from flambeau.dtypes import dtype
 from flambeau.registry import OpDef
 from flambeau.tensor import Tensor

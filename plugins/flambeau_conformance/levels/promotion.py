@@ -17,8 +17,7 @@ import flambeau
 from flambeau.registry import OPERATORS, OpDef
 from flambeau_conformance import oracle
 from flambeau_conformance.case import Case
-from flambeau_conformance.levels import _promotion_others as others
-from flambeau_conformance.levels import _rules as rules
+from flambeau_conformance.levels import _promotion_others as others, _rules as rules
 from flambeau_conformance.levels._promotion_tools import (
     agree,
     refuses,

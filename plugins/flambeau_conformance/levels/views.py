@@ -37,8 +37,7 @@ from flambeau_conformance.levels._shared import (
     strided,
     upload,
 )
-from flambeau_conformance.sampling import Value, calls, replaced
-from flambeau_conformance.sampling import put as put_layout
+from flambeau_conformance.sampling import Value, calls, put as put_layout, replaced
 
 if TYPE_CHECKING:
     from flambeau_conformance.engine import Context
@@ -90,7 +89,7 @@ def _from_registry(subject: Subject, viewing: bool) -> Iterator[Case]:
             continue
         if viewing and not record.internal:
             yield Case(LEVEL, record.name, f"{kind.name}-strides", case_function(_like_torch, record, kind), kind)
-        if record.inplace_call is not None and not calling.is_random(record):
+        if calling.has_inplace_form(record) and not calling.is_random(record):
             for layout in ("contiguous", *(("strided", "offset", "permuted") if viewing else ())):
                 yield Case(LEVEL, record.name, f"{kind.name}-inplace-{layout}",
                            case_function(_inplace, record, kind, layout), kind)

@@ -7,8 +7,7 @@ from typing import Any
 
 from flambeau.dtypes import int64
 from flambeau.errors import ArgumentValueError
-from flambeau.nn import functional as F
-from flambeau.nn import init
+from flambeau.nn import functional as F, init
 from flambeau.nn.modules.module import Module
 from flambeau.nn.parameter import Parameter
 from flambeau.ops.construct import tensor

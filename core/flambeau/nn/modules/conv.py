@@ -7,8 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flambeau.errors import ArgumentValueError
-from flambeau.nn import functional as F
-from flambeau.nn import init
+from flambeau.nn import functional as F, init
 from flambeau.nn.modules.module import Module
 from flambeau.nn.modules.utils import _pair, _reverse_repeat_tuple, _single, _triple
 from flambeau.nn.parameter import Parameter

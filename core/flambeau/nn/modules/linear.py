@@ -6,8 +6,7 @@ import math
 from typing import Any
 
 from flambeau.errors import ArgumentValueError
-from flambeau.nn import functional as F
-from flambeau.nn import init
+from flambeau.nn import functional as F, init
 from flambeau.nn.modules.module import Module
 from flambeau.nn.parameter import Parameter
 from flambeau.ops.creation import empty

@@ -6,8 +6,7 @@ from typing import Any
 
 from flambeau.autograd import no_grad
 from flambeau.errors import UnsupportedError
-from flambeau.nn import functional as F
-from flambeau.nn import init
+from flambeau.nn import functional as F, init
 from flambeau.nn.modules.module import Module
 from flambeau.nn.parameter import Parameter
 from flambeau.ops.creation import empty

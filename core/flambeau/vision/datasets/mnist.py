@@ -9,8 +9,7 @@ from typing import Any, ClassVar
 
 from flambeau.dtypes import int64
 from flambeau.vision.datasets.base import GreyImages, Transform
-from flambeau.vision.download import MissingDataError
-from flambeau.vision.download import download as download_file
+from flambeau.vision.download import MissingDataError, download as download_file
 from flambeau.vision.idx import read_idx
 
 
