@@ -75,7 +75,7 @@ class Backend:
                                                      # that says nothing speaks the first, whatever the core's is
     api_version: ClassVar[int]                  # the highest that the core speaks, too: set before the constructor runs
     capabilities: Capabilities
-    array_type: type                            # results of another class go through `as_array`
+    array_type: type[Any]                       # results of another class go through `as_array`
     # Operator name -> callable. Besides, the core takes shortcuts where there are any: "item" (array to number),
     # "fill_" (array, number), "data_ptr", "from_dlpack", and "<operator>_", which changes its first argument.
     kernels: dict[str, Kernel]

@@ -18,7 +18,7 @@ from flambeau_conformance import invariants, oracle
 from flambeau_conformance.case import Case, Subject
 from flambeau_conformance.engine import Context, Failure
 from flambeau_conformance.oracle import Expected, Refused, flat
-from flambeau_conformance.sampling import POINTWISE, Call, Value, calls, each_value
+from flambeau_conformance.sampling import POINTWISE, Call, Value, calls, each_tensor, each_value, leaves
 from flambeau_conformance.tolerance import class_of
 
 # Arithmetic is tested in these; what merely stores a dtype (float8, the wide unsigned integers) is for the transfers.
@@ -74,17 +74,7 @@ def is_called_with(name: str, kind: dtype, storable: frozenset[dtype]) -> bool:
     """
     drawn = _drawn(name, kind, storable)
     return bool(drawn) and (kind is fd.float32 or any(
-        each.dtype is kind for each in each_value(drawn)) or any(leaf is kind for leaf in _leaves(drawn)))
-
-
-def _leaves(tree: Any) -> Iterator[Any]:
-    if isinstance(tree, (list, tuple)):
-        for each in tree:
-            yield from _leaves(each)
-    elif isinstance(tree, dict):
-        yield from _leaves(list(tree.values()))
-    else:
-        yield tree
+        each.dtype is kind for each in each_value(drawn)) or any(leaf is kind for leaf in leaves(drawn)))
 
 
 def perform(record: OpDef, call: Call) -> list[Any]:
@@ -227,7 +217,7 @@ def _bitwise(first: Any, second: Any) -> bool:
 
 def _arguments(context: Context, record: OpDef, placed: Call, call: Call, expected: Expected) -> None:
     """A call changes those of its arguments that the oracle changes, as it does, and no others."""
-    for number, (tensor, value) in enumerate(zip(_tensors(placed), each_value(call), strict=True)):
+    for number, (tensor, value) in enumerate(zip(each_tensor(placed), each_value(call), strict=True)):
         found = context.fetch(tensor)
         wanted = value.array if expected.arguments is None else expected.arguments[number]
         if _bitwise(found, wanted):
@@ -258,17 +248,7 @@ def _own_memory(record: OpDef, placed: Call, results: list[Any]) -> None:
             record.name == "reinterpret"):   # a view by nature
         return
     mine = [each for each in results if isinstance(each, Tensor)]
-    for tensor in _tensors(placed):
+    for tensor in each_tensor(placed):
         storage = tensor._kind.backend.storage
         if any(storage(each._array) is storage(tensor._array) and each.numel() for each in mine):
             raise Failure("a result shares the memory of an argument")
-
-
-def _tensors(tree: Any) -> Iterator[Tensor]:
-    if isinstance(tree, Tensor):
-        yield tree
-    elif isinstance(tree, (list, tuple)):
-        for each in tree:
-            yield from _tensors(each)
-    elif isinstance(tree, dict):
-        yield from _tensors(list(tree.values()))

@@ -1,9 +1,7 @@
 """Independent definitions of operators in NumPy, for machines without PyTorch.
 
-Every primitive has one, and whatever else NumPy or Python's math module has a function for. They take the arguments of
-the public call, with arrays for tensors (float64 or complex128 where the operator's are floating) and flambeau's own
-dtypes; NotImplemented means that a definition does not cover a call. What has no definition is compared with its
-decomposition on another backend, whose primitives these definitions check.
+Here are those of the primitives, which have all one, and of what NumPy has a function for; `definitions` joins them
+with the others. NotImplemented means that a definition does not cover a call.
 """
 
 from __future__ import annotations
@@ -15,27 +13,9 @@ from typing import Any
 import numpy as np
 
 from flambeau.dtypes import dtype
-from flambeau_conformance.sampling import Call, Value, numpy_dtype, replaced
+from flambeau_conformance.sampling import numpy_dtype
 
 Definition = Callable[..., Any]
-
-
-def ask(definition: Definition, call: Call) -> list[Any] | None:
-    """The results of a definition, in float64 or complex128 where the operands are floating; None if it passes."""
-    def convert(leaf: Any) -> Any:
-        if not isinstance(leaf, Value):
-            return leaf
-        if not leaf.dtype.is_differentiable:
-            return leaf.array
-        return leaf.array.astype(np.complex128 if leaf.dtype.is_complex else np.float64)
-    with np.errstate(all="ignore"):
-        try:
-            found = definition(*replaced(call[0], convert), **replaced(call[1], convert))
-        except (TypeError, ValueError, IndexError, OverflowError):   # a call that the definition does not know
-            return None
-    if found is NotImplemented:
-        return None
-    return [np.asarray(each) for each in found] if isinstance(found, (tuple, list)) else [np.asarray(found)]
 
 
 def each(function: Callable[[float], float]) -> Definition:
@@ -51,9 +31,13 @@ def each(function: Callable[[float], float]) -> Definition:
 
 def floating(function: Definition) -> Definition:
     """A function of floating numbers: integers and bools are converted first."""
+    def wide(each: Any) -> Any:
+        if isinstance(each, np.ndarray):
+            return each.astype(np.float64) if each.dtype.kind in "biu" else each
+        return float(each) if isinstance(each, (bool, int)) else each
+
     def call(*args: Any) -> Any:
-        return function(*[each.astype(np.float64) if isinstance(each, np.ndarray) and each.dtype.kind in "biu" else each
-                          for each in args])
+        return function(*[wide(each) for each in args])
     return call
 
 

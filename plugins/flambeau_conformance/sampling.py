@@ -230,16 +230,26 @@ def _takes_tensor(record: OpDef, position: int) -> bool:
 
 
 # ---------------------------------------------------------------------------------------------- trees of arguments
-def each_value(tree: Any) -> Iterator[Value]:
-    """All values in arguments, in order."""
-    if isinstance(tree, Value):
-        yield tree
-    elif isinstance(tree, (list, tuple)):
+def leaves(tree: Any) -> Iterator[Any]:
+    """Everything in arguments (values, tensors, dtypes, numbers), in order."""
+    if isinstance(tree, (list, tuple)):
         for each in tree:
-            yield from each_value(each)
+            yield from leaves(each)
     elif isinstance(tree, dict):
         for each in tree.values():
-            yield from each_value(each)
+            yield from leaves(each)
+    else:
+        yield tree
+
+
+def each_value(tree: Any) -> Iterator[Value]:
+    """All values in arguments, in order."""
+    return (leaf for leaf in leaves(tree) if isinstance(leaf, Value))
+
+
+def each_tensor(tree: Any) -> Iterator[Tensor]:
+    """All tensors in arguments or results, in order."""
+    return (leaf for leaf in leaves(tree) if isinstance(leaf, Tensor))
 
 
 def replaced(tree: Any, change: Callable[[Any], Any]) -> Any:

@@ -190,7 +190,7 @@ def in_place_call(operator: OpDef) -> Callable[..., Any]:
     if operator.inplace_call is not None:
         return operator.inplace_call
     if operator.name in ("copy", "fill", "zero"):
-        return getattr(Tensor, f"{operator.name}_")  # type: ignore[no-any-return]
+        return getattr(Tensor, f"{operator.name}_")
     return lambda *args: mutate(operator, args, args[0])
 
 

@@ -151,16 +151,10 @@ def _spread(actual: Any, expected: Any) -> Any:
 def _beyond(actual: Any, expected: Any, tolerance: Tolerance) -> tuple[Any, Any]:
     """Where two floating arrays disagree, and by how much; nan and infinities must stand at the same places."""
     with np.errstate(all="ignore"):
-        if np.iscomplexobj(actual):
-            error = np.abs(actual - expected)
-            bound = tolerance.atol + tolerance.rtol * np.abs(expected)
-            finite = np.isfinite(actual) & np.isfinite(expected)
-            same = _same(actual.real, expected.real) & _same(actual.imag, expected.imag)
-        else:
-            error = np.abs(actual - expected)
-            bound = tolerance.atol + tolerance.rtol * np.abs(expected)
-            finite = np.isfinite(actual) & np.isfinite(expected)
-            same = _same(actual, expected)
+        error = np.abs(actual - expected)
+        bound = tolerance.atol + tolerance.rtol * np.abs(expected)
+        finite = np.isfinite(actual) & np.isfinite(expected)
+        same = _same(actual.real, expected.real) & _same(actual.imag, expected.imag)
         wrong = np.where(finite, error > bound, ~same)
         return wrong, np.where(finite, error, np.inf)
 

@@ -80,7 +80,9 @@ def test_an_unknown_command_is_one_line(capsys: Any) -> None:
 
 def test_devices_and_doctor(capsys: Any) -> None:
     assert cli.main(["devices"]) == 0
-    assert re.search(r"^cpu +ready ", capsys.readouterr().out, re.MULTILINE)
+    text = capsys.readouterr().out
+    assert re.search(r"^cpu +ready ", text, re.MULTILINE)
+    assert re.search(r"^simulated, .*: reference, ", text, re.MULTILINE) and "reference:0" not in text
     assert cli.main(["doctor"]) == 0
     text = capsys.readouterr().out
     assert flambeau.__version__ in text

@@ -202,3 +202,12 @@ def test_readme_of_the_package_is_true(environment: Environment):
     quick = commands.replace("conformance --device lamp", "conformance --device lamp --level primitives")
     printed = environment.run("cd flambeau-lamp\n" + quick)
     assert re.search(r"^lamp +1 device +flambeau-lamp 0.1.0$", printed, flags=re.MULTILINE)
+
+
+@pytest.mark.timeout(600)
+def test_lines_of_the_projects_readme(environment: Environment):
+    text = (tree.ROOT / "README.md").read_text(encoding="utf-8")
+    commands = text.partition("### Your hardware")[2].partition("```sh\n")[2].partition("```")[0]
+    assert commands.startswith("flambeau new-backend") and commands.count("\n") == 3
+    printed = environment.run("mkdir readme\ncd readme\n" + commands)
+    assert re.search(r"\d+ passed", printed)

@@ -22,7 +22,9 @@ def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def memory(size: int) -> str:
     """A number of bytes for people.
 
-    >>> memory(8 * 2**30), memory(0)
-    ('8.0 GiB', '')
+    >>> memory(8 * 2**30), memory(4 * 2**20), memory(0)
+    ('8.0 GiB', '4.0 MiB', '')
     """
-    return f"{size / 2**30:.1f} GiB" if size else ""
+    if size < 2**30:
+        return f"{size / 2**20:.1f} MiB" if size else ""
+    return f"{size / 2**30:.1f} GiB"

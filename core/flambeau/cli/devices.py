@@ -12,7 +12,7 @@ examples:
   flambeau devices              every device that a plugin offers, ready or not
 
 The first column is what a program says: torch.randn(3, device="cpu"). A device that is not ready has its reason and
-the command that should mend it under the table.
+the command that should mend it under the table. Devices without hardware, which are there for tests, share a line.
 """
 
 
@@ -29,9 +29,12 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
 def main(arguments: argparse.Namespace) -> int:
     from flambeau import discovery
 
-    rows, missing = [], []
+    rows, missing, simulated = [], [], []
     for backend in discovery.report():
         name = backend["name"]
+        if backend["devices"] and discovery.backend_for(name).capabilities.simulated:
+            simulated.append(name)
+            continue
         for where, properties in backend["devices"]:
             size = memory(properties.total_memory)
             rows.append((str(where), "ready", properties.name, size, backend["origin"]))
@@ -40,6 +43,8 @@ def main(arguments: argparse.Namespace) -> int:
             reason = backend["reason"] or "its plugin works, but it found no device (is the driver installed?)"
             missing.append(f"{name}: {reason}\n    next step: {discovery.hint(name)}")
     print(table(("DEVICE", "STATE", "NAME", "MEMORY", "PROVIDED BY"), rows))
+    if simulated:
+        print(f"\nsimulated, for testing programs and backends: {', '.join(simulated)}")
     if missing:
         print("\n" + "\n".join(missing))
     return 0

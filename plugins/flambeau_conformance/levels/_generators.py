@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ import numpy as np
 import flambeau
 from flambeau_conformance.case import Case
 from flambeau_conformance.levels._philox import Stream
-from flambeau_conformance.levels._values import Array, as_torch, host, near, numpy_dtype, put, refused, same
+from flambeau_conformance.levels._values import Array, as_torch, host, near, put, refused, same
+from flambeau_conformance.sampling import numpy_dtype
 
 LEVEL = "random"
 
@@ -241,9 +243,11 @@ def _explicit_is_apart(ctx: Any) -> None:
     expected = host(flambeau.rand(8, device=ctx.device))
     flambeau.manual_seed(6)
     generator = flambeau.Generator(ctx.device).manual_seed(50)
-    for draw in (lambda k: flambeau.rand(3, **k), lambda k: flambeau.randn(3, **k),
-                 lambda k: flambeau.randint(9, (3,), **k), lambda k: flambeau.randperm(3, **k)):
-        draw({"device": ctx.device, "generator": generator})
+    keywords = {"device": ctx.device, "generator": generator}
+    flambeau.rand(3, **keywords)
+    flambeau.randn(3, **keywords)
+    flambeau.randint(9, (3,), **keywords)
+    flambeau.randperm(3, **keywords)
     if ctx.device.type != "cpu":
         flambeau.rand(5)
     same(flambeau.rand(8, device=ctx.device), expected, "the default stream after draws from another generator")
@@ -322,7 +326,7 @@ def _target(fill: str, window: str, dtype: Any) -> Callable[[Any], None]:
 def _expanded(ctx: Any) -> None:
     base = put(ctx, np.zeros(3, np.float32))
     for fill, (call, _, _) in _FILLS.items():
-        refused(lambda call=call: call(base.expand(2, 3)), f"{fill} into an expanded tensor", RuntimeError)
+        refused(partial(call, base.expand(2, 3)), f"{fill} into an expanded tensor", RuntimeError)
 
 
 def _histories(ctx: Any) -> None:
@@ -342,15 +346,16 @@ def _histories(ctx: Any) -> None:
 
 
 def _outs(ctx: Any) -> None:
-    for name, call in {"rand": lambda k: flambeau.rand(2, 3, **k), "randn": lambda k: flambeau.randn(2, 3, **k),
-                       "randint": lambda k: flambeau.randint(0, 50, (2, 3), **k),
-                       "randperm": lambda k: flambeau.randperm(6, **k)}.items():
+    calls: dict[str, Callable[..., Any]] = {
+        "rand": partial(flambeau.rand, 2, 3), "randn": partial(flambeau.randn, 2, 3),
+        "randint": partial(flambeau.randint, 0, 50, (2, 3)), "randperm": partial(flambeau.randperm, 6)}
+    for name, call in calls.items():
         flambeau.manual_seed(3)
-        expected = host(call({"device": ctx.device}))
+        expected = host(call(device=ctx.device))
         kind = np.int64 if name in ("randint", "randperm") else np.float32
         out = put(ctx, np.zeros(expected.shape, kind))
         flambeau.manual_seed(3)
-        assert call({"out": out, "device": ctx.device}) is out, f"{name}(out=) does not give the tensor"
+        assert call(out=out, device=ctx.device) is out, f"{name}(out=) does not give the tensor"
         same(out, expected, f"{name}(out=)")
 
 

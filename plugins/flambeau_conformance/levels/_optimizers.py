@@ -115,7 +115,7 @@ def _steps(name: str, options: Options, dtype: Any, strided: bool) -> Callable[[
 
     def run(ctx: Any) -> None:
         values = [rounded(ctx.rng.normal(size=shape), dtype) for shape in _SHAPES]
-        parameters = [nn.Parameter(_placed(ctx, each, dtype, strided)) for each in values]
+        parameters = [nn.Parameter(put(ctx, each, dtype, "strided" if strided else "contiguous")) for each in values]
         idle = nn.Parameter(put(ctx, np.ones(3), dtype))
         rates = [0.05, 0.05, 0.05, 0.2, 0.2]
         optimizer = getattr(optim, name)([{"params": [*parameters[:3], idle]}, {"params": parameters[3:], "lr": 0.2}],
@@ -129,7 +129,7 @@ def _steps(name: str, options: Options, dtype: Any, strided: bool) -> Callable[[
                 if number == 1 and step % 3 == 1:
                     parameter.grad = None
                     continue
-                parameter.grad = _placed(ctx, gradient, dtype, strided and step % 2 == 0)
+                parameter.grad = put(ctx, gradient, dtype, "strided" if strided and step % 2 == 0 else "contiguous")
                 counts[number] += 1
                 values[number] = formula(options, rates[number], values[number], gradient, states[number],
                                          counts[number])
@@ -140,23 +140,14 @@ def _steps(name: str, options: Options, dtype: Any, strided: bool) -> Callable[[
                 what = f"{name} {options}: parameter {number} after step {step + 1}"
                 _close(ctx, parameter.detach(), values[number], dtype, what)
                 assert parameter.grad is None or parameter._version > before[number], f"{what}: not counted as a change"
-                if parameter.grad is not None:
-                    same(parameter.grad, kept[number], f"{what}: its gradient")
+                given = kept[number]
+                if given is not None:
+                    same(parameter.grad, given, f"{what}: its gradient")
         assert memory == [each.data_ptr() if ctx.backend.capabilities.host else None for each in parameters], \
             f"{name}: the parameters moved"
         same(idle, np.ones(3), "a parameter without a gradient")
         _check_state(ctx, optimizer, parameters, states, counts, dtype, f"{name} {options}")
     return run
-
-
-def _placed(ctx: Any, array: Array, dtype: Any, strided: bool) -> Any:
-    tensor = put(ctx, array, dtype)
-    if not strided or not tensor.dim():
-        return tensor
-    room = flambeau.zeros((*tensor.shape[::-1], 2), dtype=dtype, device=ctx.device)
-    view = room[..., 1].permute(*reversed(range(tensor.dim())))
-    view.copy_(tensor)
-    return view.detach()
 
 
 def _check_state(ctx: Any, optimizer: Any, parameters: list[Any], states: list[State], counts: list[int], dtype: Any,

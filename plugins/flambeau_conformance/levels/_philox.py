@@ -14,7 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from flambeau_conformance.levels._values import Array, numpy_dtype
+from flambeau_conformance.levels._values import Array
+from flambeau_conformance.sampling import numpy_dtype
 
 DIGITS = {"float64": 53, "float32": 24, "float16": 11, "bfloat16": 8}
 _U = np.uint64

@@ -11,7 +11,8 @@ import numpy as np
 import flambeau
 from flambeau_conformance.case import Case
 from flambeau_conformance.levels import _rules as rules
-from flambeau_conformance.levels._promotion_tools import agree, attempt, both, refuses, values
+from flambeau_conformance.levels._promotion_tools import agree, attempt, both, values
+from flambeau_conformance.levels._values import refused
 from flambeau_conformance.sampling import Value
 
 LEVEL = "promotion"
@@ -123,7 +124,7 @@ _WITH_DTYPE: dict[str, Call] = {
     "full_like": lambda t, x, d: t.full_like(x, 3, dtype=d),
     "arange": lambda t, x, d: t.arange(4, dtype=d, device=x.device),
 }
-_SUM_RULE = {"sum": np.sum, "prod": np.prod, "cumsum": np.cumsum, "cumprod": np.cumprod}
+_SUM_RULE: dict[str, Call] = {"sum": np.sum, "prod": np.prod, "cumsum": np.cumsum, "cumprod": np.cumprod}
 
 
 def _reduction(name: str, dtypes: list[Any]) -> Callable[[Any], None]:
@@ -143,7 +144,7 @@ def _reduction(name: str, dtypes: list[Any]) -> Callable[[Any], None]:
 def _reduction_by_rule(ctx: Any, name: str, value: Value, call: Callable[[Any], Any]) -> None:
     category = value.dtype.category
     if name in ("mean", "var", "std", "logsumexp") and category < 2 and name != "logsumexp":
-        refuses(lambda: call(ctx.put(value)), f"{name} of {value.dtype.name}", RuntimeError)
+        refused(lambda: call(ctx.put(value)), f"{name} of {value.dtype.name}", RuntimeError)
     elif name in _SUM_RULE:
         found = call(ctx.put(value))
         wanted = "int64" if category < 2 else value.dtype.name
@@ -204,10 +205,9 @@ def _result_types(dtypes: list[Any]) -> Callable[[Any], None]:
         for a, b in itertools.product(dtypes, repeat=2):
             for shapes in itertools.product(((2,), ()), repeat=2):
                 tensors = [ctx.put(Value(np.ones(shape), kind)) for kind, shape in zip((a, b), shapes, strict=True)]
-                ranks: list[list[str]] = [[], []]
-                for kind, shape in zip((a, b), shapes, strict=True):
-                    ranks[0 if shape else 1].append(kind.name)
-                wanted = rules.common(*ranks, [])
+                named = [(kind.name, shape) for kind, shape in zip((a, b), shapes, strict=True)]
+                wanted = rules.common([name for name, shape in named if shape],
+                                      [name for name, shape in named if not shape], [])
                 found = flambeau.result_type(*tensors).name
                 assert found == wanted, f"result_type({a} {shapes[0]}, {b} {shapes[1]}) is {found}, expected {wanted}"
                 ctx.samples += 1
@@ -267,9 +267,9 @@ def _wrapping(ctx: Any) -> None:
         assert found.dtype is flambeau.float32 and found.device == ctx.device, f"{found.dtype} on {found.device}"
     ctx.compare(here * zero, np.array([0, 2, 4], np.float32), "mul", "a tensor times a 0-d tensor of the host")
     if not ctx.backend.capabilities.host:
-        refuses(lambda: here * flambeau.ones(3), "a product with a tensor of the host", RuntimeError)
-        refuses(lambda: flambeau.ones(3) + here, "a sum with a tensor of the host", RuntimeError)
-        refuses(lambda: flambeau.cat([here, flambeau.ones(3)]), "cat with a tensor of the host", RuntimeError)
+        refused(lambda: here * flambeau.ones(3), "a product with a tensor of the host", RuntimeError)
+        refused(lambda: flambeau.ones(3) + here, "a sum with a tensor of the host", RuntimeError)
+        refused(lambda: flambeau.cat([here, flambeau.ones(3)]), "cat with a tensor of the host", RuntimeError)
 
 
 def cases(subject: Any) -> Iterator[Case]:

@@ -16,16 +16,14 @@ import numpy as np
 from flambeau import discovery
 from flambeau.dtypes import ALL, INTEGER, dtype
 from flambeau.tensor import Tensor, make
+from flambeau_conformance.sampling import numpy_dtype
 
 if TYPE_CHECKING:
     from flambeau_conformance.engine import Context
 
 Host = np.ndarray[Any, Any]
 
-NUMPY: dict[dtype, np.dtype[Any]] = {
-    each: np.dtype(getattr(ml_dtypes, each.name) if hasattr(ml_dtypes, each.name) else each.name) for each in ALL}
-
-
+NUMPY: dict[dtype, np.dtype[Any]] = {each: numpy_dtype(each) for each in ALL}
 
 
 def case_function(function: Callable[..., None], *args: Any, **kwargs: Any) -> Callable[[Context], None]:
@@ -60,7 +58,7 @@ def numbers(kind: dtype, *shape: int, seed: int = 0) -> Host:
 def special(kind: dtype) -> Host:
     """What a floating dtype has beside numbers: nan, infinities, -0.0, subnormals, the largest and smallest."""
     real = NUMPY[kind.to_real()]
-    info = ml_dtypes.finfo(real)
+    info: Any = ml_dtypes.finfo(real)  # type: ignore[no-untyped-call]  # ml_dtypes does not type it
     found = [0.0, -0.0, 1.0, -1.0, float(info.max), float(info.min), float(info.tiny), -float(info.tiny),
              float(info.smallest_subnormal), -float(info.smallest_subnormal)]
     if kind.name in ("float8_e4m3fnuz", "float8_e5m2fnuz"):  # they have no -0.0, and one nan

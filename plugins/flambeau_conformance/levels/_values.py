@@ -12,23 +12,23 @@ from typing import Any
 import numpy as np
 
 import flambeau
+from flambeau_conformance.calling import REFUSALS
+from flambeau_conformance.levels._shared import dtype_of, raises
+from flambeau_conformance.sampling import Value
+from flambeau_conformance.tolerance import EXACT, Tolerance, difference
 
 Array = np.ndarray[Any, Any]
 
-# relative and absolute error of a chain of some dozen operations in this dtype
-STEPS = {"float64": (1e-10, 1e-11), "complex128": (1e-10, 1e-11), "float32": (2e-4, 2e-5), "complex64": (2e-4, 2e-5),
-         "float16": (1e-2, 2e-3), "bfloat16": (6e-2, 1e-2)}
+# The error of a chain of some dozen operations in a dtype.
+STEPS = {"float64": Tolerance(1e-10, 1e-11), "float32": Tolerance(2e-4, 2e-5), "float16": Tolerance(1e-2, 2e-3),
+         "bfloat16": Tolerance(6e-2, 1e-2)}
+STEPS |= {"complex128": STEPS["float64"], "complex64": STEPS["float32"]}
 
 
-def numpy_dtype(dtype: Any) -> Any:
-    """The NumPy dtype that holds a dtype's values on the host."""
-    return np.dtype("float32" if dtype.name == "bfloat16" else dtype.name)
-
-
-def put(ctx: Any, array: Any, dtype: Any = None) -> flambeau.Tensor:
-    """A new tensor with these values on the device under test, cast on the host."""
-    value = flambeau.tensor(np.array(array))
-    return (value if dtype is None else value.to(dtype)).to(ctx.device)
+def put(ctx: Any, array: Any, dtype: Any = None, layout: str = "contiguous") -> flambeau.Tensor:
+    """A new tensor with these values on the device under test, cast by NumPy."""
+    array = np.asarray(array)
+    return ctx.put(Value(array, dtype or dtype_of(array)), layout)
 
 
 def host(tensor: Any) -> Array:
@@ -57,48 +57,24 @@ def check_kind(ctx: Any, actual: Any, dtype: str, shape: Any, what: str) -> None
     assert actual.device == ctx.device, f"{what}: on {actual.device}, expected {ctx.device}"
 
 
-def same(actual: Any, expected: Array, what: str) -> None:
+def same(actual: Any, expected: Any, what: str) -> None:
     """The very same numbers, a nan being the same as a nan."""
-    found = host(actual) if hasattr(actual, "detach") else np.asarray(actual)
-    expected = np.asarray(expected)
-    assert found.shape == expected.shape, f"{what}: shape {found.shape}, expected {expected.shape}"
-    equal = (found == expected) | ((found != found) & (expected != expected))
-    if not equal.all():
-        where = np.argwhere(~np.atleast_1d(equal))[0]
-        at = tuple(int(each) for each in where)
-        raise AssertionError(
-            f"{what}: {int((~equal).sum())} of {equal.size} numbers differ, first at {at}: "
-            f"{np.atleast_1d(found)[at]!r}, expected {np.atleast_1d(expected)[at]!r}")
+    _compare(actual, expected, what, EXACT)
 
 
 def near(actual: Any, expected: Any, what: str, dtype: str | None = None, factor: float = 1.0) -> None:
     """The same numbers within the error of a chain of operations in the dtype (by default the result's own)."""
-    found = host(actual) if hasattr(actual, "detach") else np.asarray(actual)
-    wanted = host(expected) if hasattr(expected, "detach") else np.asarray(expected)
-    name = dtype or (str(actual.dtype).removeprefix("torch.") if hasattr(actual, "detach") else found.dtype.name)
+    name = dtype or str(actual.dtype).removeprefix("torch.")
+    _compare(actual, expected, what, STEPS[name].times(factor) if name in STEPS else EXACT)
+
+
+def _compare(actual: Any, expected: Any, what: str, tolerance: Tolerance) -> None:
+    found, wanted = (host(each) if hasattr(each, "detach") else np.asarray(each) for each in (actual, expected))
     assert found.shape == wanted.shape, f"{what}: shape {found.shape}, expected {wanted.shape}"
-    if name not in STEPS:
-        same(found, wanted, what)
-        return
-    relative, absolute = STEPS[name]
-    wide = np.complex128 if found.dtype.kind == "c" or wanted.dtype.kind == "c" else np.float64
-    a, b = found.astype(wide), wanted.astype(wide)
-    finite = np.isfinite(a) & np.isfinite(b)
-    with np.errstate(all="ignore"):
-        limit = factor * (absolute + relative * np.abs(b))
-        good = np.where(finite, np.abs(a - b) <= limit, (a == b) | (np.isnan(a) & np.isnan(b)))
-    if not good.all():
-        at = tuple(int(each) for each in np.argwhere(~np.atleast_1d(good))[0])
-        raise AssertionError(f"{what}: {int((~good).sum())} of {good.size} numbers are beyond tolerance, first at "
-                             f"{at}: {np.atleast_1d(found)[at]!r}, expected {np.atleast_1d(wanted)[at]!r}")
+    wrong = difference(found, wanted, tolerance)
+    assert wrong is None, f"{what}: {wrong}"
 
 
 def refused(call: Callable[[], Any], what: str, *errors: type[BaseException]) -> None:
     """The call must raise one of these builtin errors."""
-    allowed = errors or (RuntimeError, TypeError, ValueError, IndexError, NotImplementedError)
-    try:
-        call()
-    except allowed:
-        return
-    raise AssertionError(f"{what}: was accepted, and must raise "
-                         f"{' or '.join(each.__name__ for each in errors) or 'an error'}")
+    raises(errors or REFUSALS, call, what)

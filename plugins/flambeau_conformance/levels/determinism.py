@@ -32,7 +32,7 @@ from flambeau_conformance.levels._shared import (
     same_memory,
     upload,
 )
-from flambeau_conformance.sampling import Call, calls
+from flambeau_conformance.sampling import Call, calls, each_tensor
 
 if TYPE_CHECKING:
     from flambeau_conformance.engine import Context
@@ -114,7 +114,7 @@ def _repeat(context: Context, record: OpDef, kind: dtype, layout: str = "contigu
     for number, call in enumerate(calls(record, kind, context.seed, context.storable)):
         placed = context.put(call, layout)
         what = calling.describe(record, call)
-        operands = [(each, *_memory_of(each)) for each in _tensors(placed)]
+        operands = [(each, *_memory_of(each)) for each in each_tensor(placed)]
         held = _results(record, placed)
         if held is None:
             continue
@@ -162,14 +162,6 @@ def _disturb(context: Context, record: OpDef, kind: dtype, number: int) -> None:
     for size in (7, 24, 60):
         junk = flambeau.full((size,), 99.0, device=context.device)
         del junk
-
-
-def _tensors(tree: Any) -> list[Tensor]:
-    if isinstance(tree, Tensor):
-        return [tree]
-    if isinstance(tree, dict):
-        tree = list(tree.values())
-    return [one for each in tree for one in _tensors(each)] if isinstance(tree, (list, tuple)) else []
 
 
 # ---------------------------------------------------------------------------------------------- whose memory
@@ -226,7 +218,7 @@ def _backward(context: Context, record: OpDef, kind: dtype) -> None:
         what = calling.describe(record, call)
         for turn in range(3):
             placed = context.put(call)
-            leaves = [each for each in _tensors(placed) if each._kind.differentiable]
+            leaves = [each for each in each_tensor(placed) if each._kind.differentiable]
             for leaf in leaves:
                 leaf.requires_grad_()
             results = [each for each in _results(record, placed) or []
@@ -241,8 +233,8 @@ def _backward(context: Context, record: OpDef, kind: dtype) -> None:
                 return
             for tensor, values in zip((*leaves, *results), before, strict=True):
                 check_same(download(tensor.detach()), values, f"an operand or result of {what} after backward()")
-            for each, values in zip(seeds, results, strict=True):
-                check_same(download(each), numbers(each.dtype, *values.shape, seed=3), f"the seed of {what}'s gradient")
+            for seed, result in zip(seeds, results, strict=True):
+                check_same(download(seed), numbers(seed.dtype, *result.shape, seed=3), f"the seed of {what}'s gradient")
             gradients.append([None if each.grad is None else download(each.grad) for each in leaves])
             _disturb(context, record, kind, turn)
         for found in gradients[1:]:

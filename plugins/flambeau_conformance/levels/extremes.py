@@ -67,8 +67,8 @@ def specials(kind: dtype, largest: bool = True) -> list[Any]:
     finite: what an operator that computes in several steps gives beyond that depends on the steps.
     """
     if kind.category < FLOAT:
-        info = np.iinfo(kind.name)
-        return sorted({info.min + 1, 0, 1, 2, info.max - 1, info.max, *((-1,) if info.min else ())})
+        ends = np.iinfo(kind.name)
+        return sorted({ends.min + 1, 0, 1, 2, ends.max - 1, ends.max, *((-1,) if ends.min else ())})
     info = np.finfo({"bfloat16": "float32"}.get(kind.name, kind.name))
     most = float(info.max) if largest else float(info.max) ** 0.5 / 4
     return [0.0, -0.0, 1.0, -1.0, 0.5, -2.5, float(info.tiny), float(info.eps), most, -most,
@@ -78,13 +78,10 @@ def specials(kind: dtype, largest: bool = True) -> list[Any]:
 def run(context: Context, record: OpDef, kind: dtype) -> None:
     """Special numbers in place of drawn ones."""
     drawn = samples(record, kind, context)
-    if record.family in POINTWISE:
-        drawn = drawn[:1]
-        change = _grid
-    else:
-        change = _sprinkled
+    whole = record.family in POINTWISE
+    change = _grid if whole else _sprinkled
     numbers = specials(kind, record.decomposition is None)
-    for call in drawn:
+    for call in drawn[:1] if whole else drawn:
         changed = change(call, kind, context, numbers)
         if changed is not None:
             check_call(context, record, changed, precise=False)

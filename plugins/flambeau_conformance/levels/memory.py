@@ -36,7 +36,7 @@ from flambeau_conformance.levels._shared import (
     raises,
     upload,
 )
-from flambeau_conformance.sampling import calls
+from flambeau_conformance.sampling import calls, each_tensor
 
 if TYPE_CHECKING:
     from flambeau_conformance.engine import Context
@@ -144,7 +144,7 @@ def _graph(context: Context, record: OpDef, kind: dtype) -> None:
 
     def forward(walk: bool) -> list[weakref.ref[Any]]:
         placed = context.put(call)
-        leaves = [each for each in _tensors(placed) if each._kind.differentiable]
+        leaves = [each for each in each_tensor(placed) if each._kind.differentiable]
         for leaf in leaves:
             leaf.requires_grad_()
         results = [each for each in calling.perform(record, placed) if isinstance(each, Tensor)]
@@ -165,14 +165,6 @@ def _graph(context: Context, record: OpDef, kind: dtype) -> None:
         assert not left, f"{calling.describe(record, call)}: {', '.join(left)} outlive the call, in a cycle or held"
     _check_growth(context, lambda: forward(True), f"backward of {calling.describe(record, call)}", 8)
     context.samples += 1
-
-
-def _tensors(tree: Any) -> list[Tensor]:
-    if isinstance(tree, Tensor):
-        return [tree]
-    if isinstance(tree, dict):
-        tree = list(tree.values())
-    return [one for each in tree for one in _tensors(each)] if isinstance(tree, (list, tuple)) else []
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,10 +21,11 @@ from flambeau_conformance.case import Case
 from flambeau_conformance.levels import _promotion_others as others, _rules as rules
 from flambeau_conformance.levels._promotion_tools import (
     agree,
-    refuses,
+    in_torch,
     result_matches,
     values,
 )
+from flambeau_conformance.levels._values import refused
 
 LEVEL = "promotion"
 NUMBERS: tuple[Any, ...] = (True, 2, 2.5, 1.5 - 2j, -3, False, 0.0)
@@ -120,7 +122,7 @@ def _in_place(record: OpDef, dtype: Any, partners: list[Any]) -> Callable[[Any],
                 a = values(ctx, record, dtype, (2, 3), 0)
                 result_matches(ctx, record, (a, number), f"{dtype.name}.{name}({number!r})", call, in_place=True)
         a, b = values(ctx, record, dtype, (3,), 0), values(ctx, record, dtype, (2, 3), 1)
-        refuses(lambda: call(ctx.put(a), ctx.put(b)), f"{name} with an operand that is larger", RuntimeError)
+        refused(lambda: call(ctx.put(a), ctx.put(b)), f"{name} with an operand that is larger", RuntimeError)
     return run
 
 
@@ -135,7 +137,7 @@ def _grid(record: OpDef, dtype: Any) -> Callable[[Any], None]:
                 try:
                     np.broadcast_shapes(first, second)
                 except ValueError:
-                    refuses(lambda a=a, b=b: record.public(ctx.put(a), ctx.put(b)), what, RuntimeError)
+                    refused(partial(record.public, ctx.put(a), ctx.put(b)), what, RuntimeError)
                 else:
                     result_matches(ctx, record, (a, b), what)
     return run
@@ -155,7 +157,7 @@ def _expanded(record: OpDef, dtype: Any) -> Callable[[Any], None]:
                 a, b = values(ctx, record, dtype, (4, 3), 0), values(ctx, record, dtype, (4, 3), 1)
 
                 def call(x: Any, y: Any, view: Any = view, other: Any = other) -> Any:
-                    function = record.public if isinstance(x, flambeau.Tensor) else oracle.torch_function(record)
+                    function = record.public if isinstance(x, flambeau.Tensor) else in_torch(record)
                     return function(view(x), other(y))
 
                 if ctx.torch is not None:
@@ -176,7 +178,7 @@ def _gradients(record: OpDef, dtype: Any) -> Callable[[Any], None]:
                 grads = []
                 for library in (flambeau, ctx.torch):
                     place = ctx.put if library is flambeau else oracle.to_torch
-                    function = record.public if library is flambeau else oracle.torch_function(record)
+                    function = record.public if library is flambeau else in_torch(record)
                     leaves = [place(each).requires_grad_() for each in (a, b)]
                     result = function(*leaves)
                     weight = np.arange(int(np.prod(result.shape))).reshape(tuple(result.shape)) % 3 + 1.0
@@ -240,5 +242,5 @@ def _shape_cases(record: OpDef, dtypes: list[Any]) -> Iterator[Case]:
         yield Case(LEVEL, record.name, f"shapes-{dtype.name}", _grid(record, dtype), dtype,
                    quick=record.name in ("add", "mul", "where", "lt"))
         yield Case(LEVEL, record.name, f"strides-{dtype.name}", _expanded(record, dtype), dtype)
-        if dtype.is_floating_point and len(record.differentiable) == 2 and oracle.torch_or_none() is not None:
+        if dtype.is_floating_point and len(record.differentiable) == 2 and oracle.has_torch():
             yield Case(LEVEL, record.name, f"gradients-{dtype.name}", _gradients(record, dtype), dtype)

@@ -74,27 +74,36 @@ def _mask(stream: Stream, dtype: Any, shape: tuple[int, ...], p: float) -> Array
     return kept * (1.0 / (1.0 - p))
 
 
+def _shaped(shape: tuple[int, ...]) -> Iterator[Draw]:
+    text = "x".join(map(str, shape)) or "0-d"
+    yield Draw(f"rand-{text}", lambda t, d, k: t.rand(shape, dtype=d, **k), lambda s, d: s.uniform(shape, d),
+               "float complex")
+    yield Draw(f"randn-{text}", lambda t, d, k: t.randn(shape, dtype=d, **k), _normal(shape), "float complex", False)
+
+
+def _whole(low: int, high: int, count: int, dtypes: str) -> Draw:
+    return Draw(f"randint-{low}-{high}", lambda t, d, k: t.randint(low, high, (count,), dtype=d, **k),
+                lambda s, d: s.randint((count,), low, high, d), dtypes)
+
+
+def _permutation(n: int) -> Draw:
+    return Draw(f"randperm-{n}", lambda t, d, k: t.randperm(n, dtype=d, **k), lambda s, d: s.permutation(n, d),
+                "int64 int32 float32 float64")
+
+
 def _factories() -> Iterator[Draw]:
     for shape in SHAPES:
-        text = "x".join(map(str, shape)) or "0-d"
-        yield Draw(f"rand-{text}", lambda t, d, k, s=shape: t.rand(s, dtype=d, **k),
-                   lambda s, d, shape=shape: s.uniform(shape, d), "float complex")
-        yield Draw(f"randn-{text}", lambda t, d, k, s=shape: t.randn(s, dtype=d, **k),
-                   _normal(shape), "float complex", False)
-    ranges = [(0, 2), (-7, 13), (0, 100), (3, 4), (0, 127)]
-    for low, high in ranges:
-        yield Draw(f"randint-{low}-{high}", lambda t, d, k, a=low, b=high: t.randint(a, b, (50,), dtype=d, **k),
-                   lambda s, d, a=low, b=high: s.randint((50,), a, b, d), "float signed" if low < 0 else "float int")
+        yield from _shaped(shape)
+    for low, high in [(0, 2), (-7, 13), (0, 100), (3, 4), (0, 127)]:
+        yield _whole(low, high, 50, "float signed" if low < 0 else "float int")
     yield Draw("randint-high-only", lambda t, d, k: t.randint(9, (4, 5), dtype=d, **k),
                lambda s, d: s.randint((4, 5), 0, 9, d), "float int")
     wide = [(0, 2**31), (0, 2**32 - 1), (0, 2**32), (-2**31, 2**31), (5, 2**40), (-2**62, 2**62), (-2**40, 2**33),
             (0, 2**63 - 1), (-2**63, 2**63 - 1), (-2**62 - 2**61, 2**62), (-2**63, 5)]
     for low, high in wide:
-        yield Draw(f"randint-{low}-{high}", lambda t, d, k, a=low, b=high: t.randint(a, b, (60,), dtype=d, **k),
-                   lambda s, d, a=low, b=high: s.randint((60,), a, b, d), "int64")
+        yield _whole(low, high, 60, "int64")
     for n in (0, 1, 2, 25, 700):
-        yield Draw(f"randperm-{n}", lambda t, d, k, n=n: t.randperm(n, dtype=d, **k),
-                   lambda s, d, n=n: s.permutation(n, d), "int64 int32 float32 float64")
+        yield _permutation(n)
 
 
 def _derived() -> Iterator[Draw]:
@@ -124,11 +133,14 @@ def _derived() -> Iterator[Draw]:
                lambda s, d: s.coins((64,), np.arange(64) / 64, d), "float32 float64")
 
 
+def _whole_in_place(low: int, high: int, dtypes: str) -> Draw:
+    return Draw(f"random_-{low}-{high}", lambda t, d, k: _blank(t, (50,), d, k).random_(low, high, **_only(k)),
+                lambda s, d: s.randint((50,), low, high, d), dtypes)
+
+
 def _in_place() -> Iterator[Draw]:
-    for low, high in ((0, 100), (-50, 3)):
-        yield Draw(f"random_-{low}-{high}",
-                   lambda t, d, k, a=low, b=high: _blank(t, (50,), d, k).random_(a, b, **_only(k)),
-                   lambda s, d, a=low, b=high: s.randint((50,), a, b, d), "float signed" if low < 0 else "float int")
+    yield _whole_in_place(0, 100, "float int")
+    yield _whole_in_place(-50, 3, "float signed")
     yield Draw("random_-to", lambda t, d, k: _blank(t, (50,), d, k).random_(77, **_only(k)),
                lambda s, d: s.randint((50,), 0, 77, d), "float int")
     yield Draw("random_", lambda t, d, k: _blank(t, (50,), d, k).random_(**_only(k)),
@@ -142,6 +154,11 @@ def _last(dtype: Any) -> int:
     return 2 if dtype.name == "bool" else 2 ** (8 * dtype.itemsize - (1 if dtype.is_signed else 0))
 
 
+def _dropout(p: float) -> Draw:
+    return Draw(f"dropout-{p}", lambda t, d, k: t.nn.functional.dropout(_blank(t, (8, 9), d, k) + 1, p),
+                lambda s, d: _mask(s, d, (8, 9), p), "float32 float64", False)
+
+
 def _default_stream() -> Iterator[Draw]:
     """Draws that take no generator: they come from the device's default one."""
     yield Draw("rand_like", lambda t, d, k: t.rand_like(_blank(t, (4, 5), d, k)), lambda s, d: s.uniform((4, 5), d),
@@ -153,8 +170,7 @@ def _default_stream() -> Iterator[Draw]:
     yield Draw("randint_like-high-only", lambda t, d, k: t.randint_like(_blank(t, (4, 5), d, k), 7),
                lambda s, d: s.randint((4, 5), 0, 7, d), "float int")
     for p in (0.1, 0.5, 0.8):
-        yield Draw(f"dropout-{p}", lambda t, d, k, p=p: t.nn.functional.dropout(_blank(t, (8, 9), d, k) + 1, p),
-                   lambda s, d, p=p: _mask(s, d, (8, 9), p), "float32 float64", False)
+        yield _dropout(p)
     yield Draw("dropout2d", lambda t, d, k: t.nn.functional.dropout2d(_blank(t, (3, 5, 2, 2), d, k) + 1, 0.4),
                lambda s, d: np.broadcast_to(_mask(s, d, (3, 5, 1, 1), 0.4), (3, 5, 2, 2)), "float32", False)
     yield Draw("multinomial-again", lambda t, d, k: t.multinomial(_weights(t, d, k), 30, True, **_only(k)),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -203,8 +204,9 @@ def _checkpointed(ctx: Any) -> None:
     block = nn.Sequential(nn.Linear(5, 6), nn.GELU(), nn.Dropout(0.3), nn.Linear(6, 5)).to(ctx.device)
     array = ctx.rng.normal(size=(7, 5)).astype(np.float32)
     found: list[list[Array]] = []
-    for call in (block, lambda value: checkpoint(block, value, use_reentrant=False),
-                 lambda value: checkpoint(block, value, use_reentrant=True)):
+    ways: tuple[Callable[..., Any], ...] = (
+        block, partial(checkpoint, block, use_reentrant=False), partial(checkpoint, block, use_reentrant=True))
+    for call in ways:
         block.zero_grad()
         flambeau.manual_seed(8)
         leaf = put(ctx, array).requires_grad_()
@@ -227,8 +229,8 @@ def _loaded(ctx: Any) -> None:
     same(flambeau.cat([two for _, two in plain]), y, "targets in order")
     orders = []
     for seed in (1, 1, 2):
-        loader = DataLoader(data, batch_size=3, shuffle=True, drop_last=True,
-                            generator=flambeau.Generator().manual_seed(seed))
+        loader: DataLoader[Any] = DataLoader(data, batch_size=3, shuffle=True, drop_last=True,
+                                             generator=flambeau.Generator().manual_seed(seed))
         batches = [tuple(each.to(ctx.device) for each in batch) for batch in loader]
         assert len(batches) == 3, "drop_last is ignored"
         for one, two in batches:

@@ -454,8 +454,8 @@ def _inplace(context: Context, record: OpDef, kind: dtype, layout: str) -> None:
 
 def _refused_in_place(context: Context, record: OpDef, call: Any) -> bool:
     """Whether there is no in-place form for these arguments: PyTorch's refuses them too, or it has none."""
-    if context.torch is None:
-        return record.public is not record.call or record.promote is not None
+    if context.torch is None:      # float_power computes in double, which nothing narrower takes
+        return record.public is not record.call or record.promote is not None or record.name == "float_power"
     method = getattr(context.torch.Tensor, f"{record.name}_", None)
     if method is None:
         return True
