@@ -64,7 +64,8 @@ class OpDef:
         uncast: positions of operands that promotion leaves alone.
         namespace: where the function is found: "torch", "nn.functional", "linalg", "Tensor" (a method only), several
             of them, or "internal".
-        dtype_rule: "any" for operators that only move data, so that emulated dtypes need no cast.
+        dtype_rule: "any" for operators that only move data, so that emulated dtypes need no cast; for those that
+            do with some arguments, a function of the canonical ones that says whether these only move; see `moves`.
     """
 
     __slots__ = (
@@ -126,6 +127,11 @@ class OpDef:
         if names[-1:] == ["kind"]:  # a factory or a draw: the kind of the result is passed as two values
             names[-1:] = ["dtype", "index"]
         return [*names, "out=None"] if self.family in ("unary", "binary", "pointwise") else names
+
+    def moves(self, args: Sequence[Any]) -> bool:
+        """Whether a call with these canonical arguments only moves data; else emulated dtypes are cast for it."""
+        rule = self.dtype_rule
+        return bool(rule(*args)) if callable(rule) else rule == "any"
 
     def check(self) -> None:
         """Raise BackendError if a gradient names what the operator does not have; otherwise the first use would."""

@@ -61,6 +61,13 @@ def has_samples(record: OpDef, kind: dtype, subject: Subject) -> bool:
     return bool(_drawn(record.name, kind, subject.capabilities.storage_dtypes))
 
 
+def sampled_dtypes(subject: Subject, record: OpDef) -> Iterator[dtype]:
+    """Dtypes in which a record has samples on a device, where one of each category will do; float32 comes first."""
+    for kind in (fd.float32, fd.int64, fd.bool_, fd.complex64):
+        if kind in subject.dtypes and kind.category not in record.excluded and has_samples(record, kind, subject):
+            yield kind
+
+
 @functools.cache
 def _drawn(name: str, kind: dtype, storable: frozenset[dtype]) -> list[Call]:
     return calls(OPERATORS[name], kind, 0, storable)
@@ -112,10 +119,10 @@ def records(wanted: Callable[[OpDef], bool] = lambda record: True) -> Iterator[O
 
 # ---------------------------------------------------------------------------------------------- one call
 def check_call(context: Context, record: OpDef, call: Call, layout: str = "contiguous", *,
-               precise: bool = True, lenient: bool = False) -> None:
+               precise: bool = True, lenient: bool = False, factor: float = 1) -> None:
     """Raise Failure unless the device gives for a call what the oracle gives, or refuses where it refuses.
 
-    With `lenient` it need not refuse. Without `precise`, values are compared with those in the dtype under test only:
+    With `lenient` it need not refuse. `factor` widens the tolerance. Without `precise`, values are compared with those in the dtype under test only:
     infinities of float32 are no infinities in float64.
     """
     try:
@@ -139,7 +146,7 @@ def check_call(context: Context, record: OpDef, call: Call, layout: str = "conti
         raise Failure(f"{describe(record, call)} gave {results!r}, the oracle refuses: {expected}")
     context.oracle = expected.oracle
     try:
-        _judge(context, record, results, expected, call, precise)
+        _judge(context, record, results, expected, call, precise, factor)
         if not is_random(record) or _same_generator(context):
             _arguments(context, record, placed, call, expected)
         _own_memory(record, placed, results)
@@ -166,7 +173,8 @@ def describe(record: OpDef, call: Call) -> str:
     return f"{record.name}({', '.join(parts)})"
 
 
-def _judge(context: Context, record: OpDef, results: list[Any], expected: Expected, call: Call, precise: bool) -> None:
+def _judge(context: Context, record: OpDef, results: list[Any], expected: Expected, call: Call, precise: bool,
+           factor: float) -> None:
     if len(results) != len(expected.results):
         raise Failure(f"{len(results)} results, expected {len(expected.results)}")
     values = not is_uninitialised(record) and (not is_random(record) or _same_generator(context))
@@ -176,7 +184,7 @@ def _judge(context: Context, record: OpDef, results: list[Any], expected: Expect
             _check_form(context, mine, native, name, what, "cpu" if record.name == "transfer" else context.device.type)
             if values and record.name not in invariants.INVARIANTS:
                 better = expected.precise[number] if precise and expected.precise else native
-                _check_values(context, record, mine, native, better, what)
+                _check_values(context, record, mine, native, better, what, factor)
         elif values:
             context.compare(mine, native, record, what)
     if values and record.name in invariants.INVARIANTS:
@@ -199,10 +207,11 @@ def _check_form(context: Context, mine: Tensor, native: Any, name: str, what: st
         raise Failure(f"{what} has shape {list(mine.shape)}, expected {list(native.shape)}")
 
 
-def _check_values(context: Context, record: OpDef, mine: Tensor, native: Any, better: Any, what: str) -> None:
+def _check_values(context: Context, record: OpDef, mine: Tensor, native: Any, better: Any, what: str,
+                  factor: float) -> None:
     """Close to the precise values, or equal to those in the dtype itself, which some operators depend on."""
     try:
-        context.compare_values(mine, better, record, what)
+        context.compare_values(mine, better, record, what, factor=factor)
     except Failure:
         if better is native or tuple(native.shape) != tuple(mine.shape):
             raise

@@ -32,7 +32,8 @@ from flambeau.graph import Node
 from flambeau.registry import OpDef
 from flambeau.tensor import Tensor
 from flambeau.walk import Walk
-from flambeau_conformance.recorded import Recorded, fetch, leaves, record
+from flambeau_conformance.recorded import Recorded, leaves, record
+from flambeau_conformance.sampling import download
 from flambeau_conformance.tolerance import EXACT, Tolerance, Tolerances, class_of, difference
 
 Place = tuple[str, int, str]     # file, line, function
@@ -121,7 +122,7 @@ def seen(label: str, tensor: Tensor, first: Tensor | None) -> Seen:
     here = first is not None and first._kind.backend is tensor._kind.backend
     start = layout(first._array)[1] if first is not None and here else 0
     held = tensor._kind.backend.dtype_of(tensor._array)  # what a kernel gave, whatever the rule promised
-    return Seen(label, held.name, fetch(tensor), tuple(strides), offset - start)
+    return Seen(label, held.name, download(tensor), tuple(strides), offset - start)
 
 
 def _run(call: Callable[..., Any], operator: OpDef, recorded: Recorded, where: device) -> list[Seen]:

@@ -9,8 +9,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 import flambeau
 from flambeau import discovery
 from flambeau.backend import Backend
@@ -20,7 +18,7 @@ from flambeau.registry import OPERATORS, OpDef
 from flambeau.tensor import Tensor
 from flambeau_conformance import oracle as oracles
 from flambeau_conformance.case import Case
-from flambeau_conformance.sampling import DEVICE, Maker, Value, put, replaced, rng_of
+from flambeau_conformance.sampling import DEVICE, Maker, Value, download, put, replaced, rng_of
 from flambeau_conformance.tolerance import EXACT, Tolerance, Tolerances, difference
 from flambeau_conformance.watch import Watch
 
@@ -75,7 +73,7 @@ class Context:
         held = tensor._kind.backend.dtype_of(tensor._array)
         if held is not tensor.dtype:
             raise Failure(f"a tensor that says it is {tensor.dtype} holds {held}: a kernel gave another dtype")
-        return np.array(tensor._kind.backend.to_host(tensor._array))
+        return download(tensor)
 
     def compare(self, actual: Any, expected: Any, op: OpDef | str = "exact", what: str = "result",
                 tolerance: Tolerance | None = None, factor: float = 1) -> None:

@@ -237,13 +237,15 @@ def stand_in(under_test: str) -> device | None:
 def from_numpy(record: OpDef, call: Call, under_test: str, layout: str = "contiguous") -> Expected:
     """What NumPy says, by the definitions of `oracle_numpy`, or else the decomposition in float64 elsewhere.
 
-    Dtypes and refusals are those of the device that stands in.
+    Dtypes and refusals are those of the device that stands in, but for special functions, whose series take their time.
     """
     from flambeau_conformance import definitions
     asked = definitions.ask(record.name, call)
     where = stand_in(under_test)
     if asked is not None and record.module.endswith("special_functions"):
-        return _rounded(record, call, asked, where)
+        found = _of_a_function(record, call, asked)
+        if found is not None:
+            return found
     given: list[Tensor] = []
     try:
         native = on_device(record, call, where, precise=False, given=given, layout=layout)
@@ -266,15 +268,15 @@ def from_numpy(record: OpDef, call: Call, under_test: str, layout: str = "contig
     return Expected(results, better, names, "decomposition in float64", arguments)
 
 
-def _rounded(record: OpDef, call: Call, asked: list[Any], where: device | None) -> Expected:
-    """A definition's results, in the dtypes that the operator gives for one element: its series take their time."""
-    def first(leaf: Any) -> Any:
-        return leaf.like(leaf.array.reshape(-1)[:1]) if isinstance(leaf, Value) else leaf
-    native = on_device(record, (replaced(call[0], first), replaced(call[1], first)), where, precise=False)
-    names = [each.dtype.name for each in native]
+def _of_a_function(record: OpDef, call: Call, asked: list[Any]) -> Expected | None:
+    """A definition's results as those of a function of real numbers: in the operands' floating dtype, else float32."""
+    kinds = {each.dtype for each in each_value(call) if each.dtype.is_floating_point} or {flambeau.float32}
+    if len(kinds) > 1 or any(each.dtype.is_complex for each in each_value(call)):
+        return None
+    kind = kinds.pop()
     with np.errstate(all="ignore"):
-        results = [each.astype(numpy_dtype(getattr(flambeau, name))) for each, name in zip(asked, names, strict=True)]
-    return Expected(results, asked, names, f"numpy {np.__version__}")
+        results = [each.astype(numpy_dtype(kind)) for each in asked]
+    return Expected(results, asked, [kind.name] * len(results), f"numpy {np.__version__}")
 
 
 def on_device(record: OpDef, call: Call, where: device | None, precise: bool, given: list[Tensor] | None = None,

@@ -23,7 +23,7 @@ from flambeau.errors import ArgumentError
 from flambeau.registry import OpDef
 from flambeau.shapes import Size, is_contiguous
 from flambeau.tensor import Tensor, make
-from flambeau_conformance.sampling import numpy_dtype
+from flambeau_conformance.sampling import download, numpy_dtype
 
 LARGEST = 1 << 25      # bytes of a storage that a view's whole memory is read for
 DEVICE, HOST = "device", "host"
@@ -118,11 +118,6 @@ def leaves(value: Any) -> Iterator[Tensor]:
         yield from leaves((value.start, value.stop, value.step))
 
 
-def fetch(tensor: Tensor) -> Any:
-    """A copy of a tensor's elements as a NumPy array."""
-    return np.array(tensor._kind.backend.to_host(tensor._array))
-
-
 class _Window:
     """What is read of one storage."""
 
@@ -172,7 +167,7 @@ class _Reader:
         shape, (strides, _) = tensor._array.shape, kind.backend.layout(tensor._array)
         count = window.high - window.low
         if window.count == 1 and count == Size(shape).numel() and is_contiguous(shape, strides):
-            data = fetch(tensor).reshape(-1)
+            data = download(tensor).reshape(-1)
         else:
             data = np.array(kind.backend.to_host(kind.backend.as_strided(tensor._array, (count,), (1,), window.low)))
         return Buffer(kind.dtype.name, window.low, size, data)

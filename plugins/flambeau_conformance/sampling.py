@@ -273,6 +273,11 @@ def put(array: Any, kind: Kind, layout: str = "contiguous") -> Tensor:
     return make(kind.backend.as_strided(kind.backend.from_host(memory, kind.index), array.shape, strides, offset), kind)
 
 
+def download(tensor: Tensor) -> Any:
+    """A tensor's elements as a NumPy array of its own, by the backend's `to_host` alone."""
+    return np.array(tensor._kind.backend.to_host(tensor._array))
+
+
 def laid_out(array: Any, layout: str) -> tuple[Any, tuple[int, ...], int]:
     """(one-dimensional memory, strides, offset) in which an array's elements lie as `layout` says."""
     shape = array.shape

@@ -105,7 +105,6 @@ class Checked:
         record = OPERATORS[name]
         self.backend, self.name, self.function, self.record = backend, name, function, record
         self.where = f"kernel {name!r} of {backend.name!r}"
-        self.arithmetic = record.dtype_rule != "any"
         annotations = record.function.__annotations__
         self.schema = [(each, annotations[each].rpartition(".")[2].removesuffix(" | None"),
                         annotations[each].endswith("None")) for each in record.parameters]
@@ -176,7 +175,7 @@ class Checked:
                 if each.element not in allowed:
                     raise broken(self.where, f"{name} has elements of {each.element}",
                                  promised=" or ".join(map(str, allowed)))
-        if arrays and self.arithmetic:
+        if arrays and not self.record.moves(args):
             self._check_computes(arrays[0].element)
 
     def _check_computes(self, element: dtype) -> None:
@@ -190,7 +189,7 @@ class Checked:
         uncast = [args[position] for position in self.record.uncast]
         promoted = [each for each in arrays if not any(each is other for other in uncast)] or arrays
         element = promoted[0].element
-        if self.arithmetic:
+        if not self.record.moves(args):
             self._check_computes(element)
         if element.category in self.record.excluded:
             raise broken(self.where, f"operands of {element}", promised="what the operator's record does not exclude")
@@ -199,22 +198,25 @@ class Checked:
             if isinstance(value, Array):
                 if value.element is not element and not any(value is other for other in uncast):
                     raise broken(self.where, f"{name} has elements of {value.element}", promised=f"{element}")
-                operands.append(self._read(value))
+                operands.append(self._widened(value.values(), value.element, args))
             else:
                 _check_number(self.where, name, value)
                 if CATEGORIES[value.__class__] > element.category:
                     raise broken(self.where, f"{name} is beyond {element}", given=value,
                                  promised="a number of the elements' category or a lower one")
                 number = np.asarray(value, TO_NUMPY[element])  # OverflowError: an integer that the dtype cannot hold
-                operands.append(value if self.name == "pow" else self._widened(number, element))
+                operands.append(value if self.name == "pow" else self._widened(number, element, args))
         inner, outer = self.record.promote(element)
         if inner is not element:
             raise broken(self.where, f"operands of {element}", promised=f"{inner}: the core promotes")
         return [(self._run(operands), outer)]
 
     def _general(self, args: Sequence[Any], arrays: Sequence[Array]) -> list[tuple[Any, dtype]]:
-        values = [[None if each is None else self._read(each) for each in value] if value.__class__ is list else
-                  self._read(value) if isinstance(value, Array) else value for value in args]
+        def read(each: Array | None) -> Any:
+            return None if each is None else self._widened(each.values(), each.element, args)
+
+        values = [[read(each) for each in value] if value.__class__ is list else
+                  read(value) if isinstance(value, Array) else value for value in args]
         if self.schema[-1][0] == "device index":
             values.pop()
         results = self._run(values)
@@ -225,11 +227,8 @@ class Checked:
         with np.errstate(all="ignore"):
             return self.function(*values)
 
-    def _read(self, array: Array) -> Any:
-        return self._widened(array.values(), array.element)
-
-    def _widened(self, values: Any, element: dtype) -> Any:
-        if self.arithmetic and element in WIDE and self.name not in EXACT:
+    def _widened(self, values: Any, element: dtype, args: Sequence[Any]) -> Any:
+        if element in WIDE and self.name not in EXACT and not self.record.moves(args):
             return values.astype(WIDE[element])
         return values
 

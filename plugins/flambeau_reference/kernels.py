@@ -18,7 +18,6 @@ from flambeau_reference import special
 from flambeau_reference.array import TO_NUMPY
 from flambeau_reference.contract import WIDE, refuse
 
-DOUBLE = {TO_NUMPY[element]: wide for element, wide in WIDE.items()}
 E4M3 = TO_NUMPY[next(each for each in TO_NUMPY if each.name == "float8_e4m3fn")]
 
 
@@ -251,10 +250,8 @@ def overwrite(out: Any, key: Any, values: Any) -> None:
 
 
 def add_at(out: Any, key: Any, values: Any) -> None:
-    """Add values at places, of which some may be equal: in double precision, rounded once."""
-    total = out.astype(DOUBLE.get(out.dtype, np.float64 if out.dtype.kind in "fV" else out.dtype))
-    np.add.at(total, key, values.astype(total.dtype))
-    out[...] = total
+    """Add values at places, of which some may be equal."""
+    np.add.at(out, key, values)
 
 
 def scatter(a: Any, dim: int, index: Any, src: Any) -> Any:

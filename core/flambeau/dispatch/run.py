@@ -156,7 +156,7 @@ def execute(record: OpDef, args: tuple[Any, ...]) -> Any:
         raise wrong_type(record, position, args[position])
     wanted = wanted and STATE.enabled
     kernel = kind.kernels.get(record.name)
-    if kernel is None or (kind.emulated and record.dtype_rule != "any"):
+    if kernel is None or (kind.emulated and not record.moves(args)):
         return _without_kernel(record, args, kind, kernel, wanted)
     if wanted and record.vjps is None:
         if record.decomposition is not None:
@@ -276,7 +276,7 @@ def _without_kernel(record: OpDef, args: tuple[Any, ...], kind: Kind, kernel: An
     """Emulate a dtype, decompose, or fall back to the host: in this order."""
     if record.vjps is None and record.decomposition is not None and (wanted or kernel is None):
         return record.decomposition(*args)
-    if kind.emulated and record.dtype_rule != "any":  # one rounding, of the result
+    if kind.emulated and not record.moves(args):  # one rounding, of the result
         run: Callable[..., Any] = _emulated
     elif record.decomposition is not None:
         run = _decomposed

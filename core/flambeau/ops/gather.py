@@ -81,7 +81,7 @@ def _scatter_value(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor
     return _scatter(input, dim, index, creation._full(index._array.shape, value, input._kind))
 
 
-@primitive(vjp={"input": lambda g: g, "src": lambda g, dim, index: _gather(g, dim, index)}, dtype_rule="any",
+@primitive(vjp={"input": lambda g: g, "src": lambda g, dim, index: _gather(g, dim, index)},
            samples=_samples.scatter_add)
 def _scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Shape:
     """A copy with `src` added at the positions along a dimension."""

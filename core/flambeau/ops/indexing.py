@@ -451,8 +451,8 @@ def _kept_backward(g: Tensor, indices: Any, accumulate: bool) -> Tensor:
 
 
 @primitive(vjp={"input": lambda g, indices, accumulate: _kept_backward(g, indices, accumulate),
-                "values": lambda g, indices: _values_backward(g, indices)}, dtype_rule="any",
-           samples=_samples.index_put)
+                "values": lambda g, indices: _values_backward(g, indices)},
+           dtype_rule=lambda input, indices, values, accumulate: not accumulate, samples=_samples.index_put)
 def _index_put(input: Tensor, indices: list[Tensor], values: Tensor, accumulate: bool) -> Shape:
     """A copy with `values` written to, or added at, the places that `index` would read."""
     _check_indices(input, indices)

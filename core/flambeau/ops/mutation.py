@@ -23,7 +23,7 @@ def mutate(record: OpDef, args: tuple[Any, ...], target: Tensor) -> Tensor:
     if ACTIVE and STACK.modes:
         return modes.through(record, lambda *args: mutate(record, args, args[0]), args, {})
     kernel = target._kind.kernels.get(record.name + "_")
-    if kernel is None or (target._kind.emulated and record.dtype_rule != "any"):
+    if kernel is None or (target._kind.emulated and not record.moves(args)):
         return write_inplace(record, args, lambda: record.call(*args), target)
     check_inplace(target, record.name)
     flat = [each for value in args for each in (value if isinstance(value, (list, tuple)) else (value,))

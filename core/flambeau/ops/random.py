@@ -8,7 +8,7 @@ from typing import Any
 from flambeau import dtypes, shapes
 from flambeau.dispatch import composite, front
 from flambeau.dispatch.run import write_out
-from flambeau.errors import ArgumentError, ArgumentTypeError, DeviceError, UnsupportedError, message
+from flambeau.errors import ArgumentError, ArgumentTypeError, DeviceError, DtypeError, UnsupportedError, message
 from flambeau.ops import _samples, draws
 from flambeau.ops.creation import kind_like
 from flambeau.ops.factory import as_size, empty_array, factory_kind, finish
@@ -30,6 +30,21 @@ def _like(input: Tensor, record: Draw, numbers: tuple[Any, ...], generator: Gene
     array = empty_array(kind, shape, input)
     record(shape, *numbers, generator, kind, out=array)
     return make(array, kind)
+
+
+def check_whole(op: str, dtype: dtypes.dtype, low: int, high: int) -> None:
+    """Refuse whole numbers from [low, high) in a dtype that cannot hold all of them, or has none."""
+    if dtype.is_complex or dtype.storage_only:
+        raise DtypeError(message(op, f"check_random_bounds handles only integral, floating-point and boolean types, not "
+                                 f"{dtype}", next_step="draw in another dtype and convert"))
+    if dtype.is_floating_point:
+        return
+    bits = 1 if dtype is dtypes.bool_ else 8 * dtype.itemsize
+    least, most = (-(1 << bits - 1), (1 << bits - 1) - 1) if dtype.is_signed else (0, (1 << bits) - 1)
+    for name, bound in (("from", low), ("to - 1", high - 1)):
+        if not least <= bound <= most:
+            raise ArgumentError(message(op, f"{name} is out of bounds for {dtype}", given=f"{name}={bound}",
+                                        allowed=f"{least} to {most}"))
 
 
 # ---------------------------------------------------------------------------------------------- factories
@@ -116,6 +131,7 @@ def randint(*args: Any, low: int | None = None, high: int | None = None, size: A
     if first >= last:
         raise ArgumentError(f"random_ expects 'from' to be less than 'to', but got from={first} >= to={last}")
     kind = factory_kind(out._kind.dtype if dtype is None and out is not None else dtype, device, dtypes.int64)
+    check_whole("randint", kind.dtype, first, last)
     result = draws._randint(as_size((size,), None, "randint"), first, last, generator, kind)
     return finish(result, out, requires_grad, layout, "randint")
 
@@ -183,6 +199,7 @@ def randint_like(input: Tensor, low: Any, high: Any = None, *, generator: Genera
     bounds = (0, int(low)) if high is None else (int(low), int(high))
     if bounds[0] >= bounds[1]:
         raise ArgumentError(f"random_ expects 'from' to be less than 'to', but got from={bounds[0]} >= to={bounds[1]}")
+    check_whole("randint_like", kind_like(input, dtype, device).dtype, *bounds)
     return finish(_like(input, draws._randint, bounds, generator, dtype, device, memory_format), None, requires_grad,
                   layout, "randint_like")
 
@@ -316,6 +333,8 @@ def random_(self: Tensor, *bounds: int, generator: Generator | None = None, **na
         low, high = bounds
     if high is not None and (low or 0) >= high:
         raise ArgumentError(f"random_ expects 'from' to be less than 'to', but got from={low or 0} >= to={high}")
+    if high is not None:
+        check_whole("random_", self._kind.dtype, low or 0, high)
     return draws.fill_with("random", draws._random, self, low, high, generator=generator)
 
 

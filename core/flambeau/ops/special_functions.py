@@ -9,7 +9,7 @@ Sources: https://dlmf.nist.gov/10.9 (integrals), https://dlmf.nist.gov/10.17 and
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from flambeau import dtypes
@@ -25,6 +25,7 @@ _REAL: dict[str, Any] = {"promote": int_to_float, "excluded": (COMPLEX,), "metho
                          "inplace": False}
 _FAR = 50.0                  # from here on the asymptotic series are exact to the last digit
 _POINTS = 64                 # of the midpoint rule below that
+_AT_ONCE = 1 << 14          # elements of the terms of a sum that are computed together
 _ROOT_HALF = math.sqrt(0.5)
 
 
@@ -107,12 +108,28 @@ def _wide(x: Tensor) -> Tensor:
     return x.to(dtypes.float64) if dtypes.float64 in x._kind.backend.capabilities.storage_dtypes else x
 
 
-def _mean(term: Callable[[float], Tensor]) -> Any:
-    """The mean over (0, pi) of a function that continues as a periodic one, by the midpoint rule."""
+def _weighed(term: Callable[..., Tensor], points: Sequence[tuple[float, ...]], like: Tensor) -> Tensor:
+    """The sum of a weight times a term over many points, each given as (weight, *what the term gets).
+
+    Of small tensors all terms are computed at once, along a dimension before the others; of large ones, one by one.
+    """
+    at_once = max(1, min(len(points), _AT_ONCE // max(like.numel(), 1)))
     total: Any = 0
-    for k in range(_POINTS):
-        total = total + term((k + 0.5) * math.pi / _POINTS)
-    return total / _POINTS
+    for start in range(0, len(points), at_once):
+        columns = zip(*points[start:start + at_once], strict=True)
+        weight, *rest = (construct.tensor(column, dtype=like._kind.dtype, device=like.device).reshape(
+            -1, *(1,) * like.dim()) for column in columns)
+        total = total + (weight * term(*rest)).sum(0)
+    return total
+
+
+def _mean(term: Callable[..., Tensor], like: Tensor) -> Tensor:
+    """The mean over (0, pi) of a function that continues as a periodic one, by the midpoint rule.
+
+    The term gets the sine of the angle, 1 - its cosine, and the angle.
+    """
+    angles = [(k + 0.5) * math.pi / _POINTS for k in range(_POINTS)]
+    return _weighed(term, [(1 / _POINTS, math.sin(each), 2 * math.sin(each / 2) ** 2, each) for each in angles], like)
 
 
 def _series(x: Tensor, order: int, sign: int) -> tuple[Any, Any]:
@@ -134,7 +151,7 @@ def _scaled_i(input: Tensor, order: int) -> Tensor:
     """exp(-abs(x)) I(x) for order 0 or 1."""
     x = _wide(input).abs()
     near, far = x.clamp(max=_FAR), x.clamp(min=_FAR)
-    inside = _mean(lambda angle: (near * (math.cos(angle) - 1)).exp() * (math.cos(angle) if order else 1.0))
+    inside = _mean(lambda _, sagitta, angle: (near * -sagitta).exp() * (1 - sagitta if order else 1), near)
     even, odd = _series(far, order, 1)
     result = where(x < _FAR, inside, (even - odd) / (far * (2 * math.pi)).sqrt())
     return result * _wide(input).sign() if order else result
@@ -200,15 +217,16 @@ def i1e(input: Tensor) -> Tensor:
     return _scaled_i(input, 1).to(input._kind.dtype)
 
 
-def _doubly_exponential(term: Callable[[float], Any]) -> Any:
-    """The integral over (0, 1) of a smooth function."""
-    total: Any = 0
+def _doubly_exponential(term: Callable[..., Tensor], like: Tensor) -> Tensor:
+    """The integral over (0, 1) of a smooth function. The term gets where it is, x, and sin(pi x)."""
+    points = []
     step = 1 / 48
     for k in range(-152, 153):
         angle = math.pi / 2 * math.sinh(k * step)
         weight = math.pi / 4 * math.cosh(k * step) / math.cosh(angle) ** 2 * step
-        total = total + weight * term(1 / (1 + math.exp(-2 * angle)))
-    return total
+        place = 1 / (1 + math.exp(-2 * angle))
+        points.append((weight, place, math.sin(math.pi * place)))
+    return _weighed(term, points, like)
 
 
 def _scaled_k(input: Tensor, order: int) -> Tensor:
@@ -217,27 +235,24 @@ def _scaled_k(input: Tensor, order: int) -> Tensor:
     safe = x.masked_fill(~(x > 0), 1).clamp(max=1e300)
     reach = (745 / safe + 1).acosh()
 
-    def term(part: float) -> Tensor:
+    def term(part: Tensor) -> Tensor:
         t = reach * part
         decay = (safe * -2 * (t / 2).sinh().square()).exp()
         return decay * t.cosh() if order else decay
-    result = _trapezoid(term) * reach
+    result = _trapezoid(term, safe) * reach
     return where(x > 0, result, where(x == 0, math.inf, math.nan))
 
 
-def _trapezoid(term: Callable[[float], Tensor], count: int = 400) -> Any:
+def _trapezoid(term: Callable[..., Tensor], like: Tensor, count: int = 400) -> Tensor:
     """The integral over (0, 1) of an even function that has vanished at 1."""
-    total: Any = term(0.0) / 2
-    for k in range(1, count):
-        total = total + term(k / count)
-    return total / count
+    return _weighed(term, [((1 if k else 0.5) / count, k / count) for k in range(count)], like)
 
 
 def _j(input: Tensor, order: int) -> Tensor:
     x = _wide(input)
     size = x.abs()
     near, far = size.clamp(max=_FAR), size.clamp(min=_FAR)
-    inside = _mean(lambda angle: (near * math.sin(angle) - order * angle).cos())
+    inside = _mean(lambda sine, _, angle: (near * sine - order * angle).cos(), near)
     even, odd = _series(far, order, -1)
     phase = far - (order / 2 + 0.25) * math.pi
     outside = (2 / math.pi / far).sqrt() * (even * phase.cos() - odd * phase.sin())
@@ -250,13 +265,13 @@ def _y(input: Tensor, order: int) -> Tensor:
     safe = x.masked_fill(~(x > 0), 1)
     near, far = safe.clamp(max=_FAR), safe.clamp(min=_FAR)
     reach = (745 / near).asinh()
-    wave = _doubly_exponential(lambda part: (near * math.sin(part * math.pi) - order * part * math.pi).sin())
+    wave = _doubly_exponential(lambda part, sine: (near * sine - part * (order * math.pi)).sin(), near)
 
-    def term(part: float) -> Tensor:
+    def term(part: Tensor, _: Tensor) -> Tensor:
         rise = (reach * part).sinh()
         decay = (near * -rise).exp()
         return decay * rise if order else decay
-    inside = wave - _doubly_exponential(term) * reach * (2 / math.pi)
+    inside = wave - _doubly_exponential(term, near) * reach * (2 / math.pi)
     even, odd = _series(far, order, -1)
     phase = far - (order / 2 + 0.25) * math.pi
     outside = (2 / math.pi / far).sqrt() * (even * phase.sin() + odd * phase.cos())
@@ -420,16 +435,14 @@ def zeta(input: Tensor, other: Tensor) -> Tensor:
     like = input if isinstance(input, Tensor) else other
     s, q = (_wide(each) if isinstance(each, Tensor) else _wide(construct.tensor(
         float(each), dtype=like._kind.dtype, device=like.device)) for each in (input, other))
-    total: Any = 0
-    for _ in range(12):            # Euler and Maclaurin's rest is exact enough from here
-        total = total + q ** -s
-        q = q + 1
+    first = q
+    total: Any = _weighed(lambda k: (first + k) ** -s, [(1, k) for k in range(12)], first + s)
+    q = first + 12                 # Euler and Maclaurin's rest is exact enough from here
     total = total + q ** (1 - s) / (s - 1) + q ** -s / 2
     factor = s * q ** (-s - 1) / 2
     for k, number in enumerate(_BERNOULLI):
         total = total + number * factor
         factor = factor * (s + 2 * k + 1) * (s + 2 * k + 2) / (q * q) / ((2 * k + 3) * (2 * k + 4))
-    first = q - 12
     total = where((first <= 0) & (first == first.floor()), math.inf, total)
     total = total.masked_fill((first < 0) & (first != first.floor()) & (s != s.floor()), math.nan)
     return where(s == 1, math.inf, where(s < 1, math.nan, total)).to(like._kind.dtype)

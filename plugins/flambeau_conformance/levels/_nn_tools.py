@@ -17,6 +17,13 @@ from flambeau_conformance.sampling import numpy_dtype
 LEVEL = "nn"
 
 
+def lacks_row(what: str, table: str) -> Callable[[Any], None]:
+    """A case that fails: the package has something that the suite does not know how to call."""
+    def run(ctx: Any) -> None:
+        raise AssertionError(f"{what} has no row in the suite's tables; add one to {table}")
+    return run
+
+
 def rounded(array: Array, dtype: Any) -> Array:
     """Numbers as the dtype holds them, in float64: both sides start from the same."""
     return np.asarray(array, numpy_dtype(dtype)).astype(np.float64)
@@ -54,15 +61,6 @@ def inputs(rng: Any, described: Any, dtype: Any) -> tuple[list[Array], list[bool
             drawn = np.where(np.abs(drawn) < 1e-2, 0.25, drawn)     # no kinks
         found.append(rounded(drawn, dtype))
     return found, [kind in ("normal", "chance", "wide") for kind, *_ in described]
-
-
-def strided(tensor: Any) -> Any:
-    """The same values with the dimensions in another order in memory, at an offset."""
-    order = list(range(tensor.dim()))[::-1]
-    turned = tensor.permute(order).contiguous()
-    room = flambeau.full((turned.shape[0] + 1, *turned.shape[1:]), 0, dtype=tensor.dtype, device=tensor.device)
-    room[1:] = turned
-    return room[1:].permute(order).detach()
 
 
 def check_same(ctx: Any, found: dict[str, Any], expected: dict[str, Any], dtype: Any, what: str,

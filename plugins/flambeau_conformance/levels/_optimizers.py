@@ -15,7 +15,7 @@ import numpy as np
 import flambeau
 from flambeau import nn, optim
 from flambeau_conformance.case import Case
-from flambeau_conformance.levels._nn_tools import rounded
+from flambeau_conformance.levels._nn_tools import lacks_row, rounded
 from flambeau_conformance.levels._values import Array, host, put, same
 
 LEVEL = "training"
@@ -256,18 +256,12 @@ def _schedule(name: str) -> Callable[[Any], None]:
     return run
 
 
-def _lacks_row(what: str) -> Callable[[Any], None]:
-    def run(ctx: Any) -> None:
-        raise AssertionError(f"{what} has no row in the suite's table; add one to _optimizers")
-    return run
-
-
 def cases(subject: Any) -> Iterator[Case]:
     """The cases on optimizers and schedules."""
     floats = [each for each in (flambeau.float32, flambeau.float64) if each in subject.dtypes]
     for name in all_optimizers():
         if name not in OPTIMIZERS:
-            yield Case(LEVEL, name, "row", _lacks_row(f"optim.{name}"), quick=True)
+            yield Case(LEVEL, name, "row", lacks_row(f"optim.{name}", "_optimizers.OPTIMIZERS"), quick=True)
             continue
         for dtype in floats:
             for number, options in enumerate(OPTIMIZERS[name][1]):
@@ -276,5 +270,6 @@ def cases(subject: Any) -> Iterator[Case]:
                                _steps(name, options, dtype, strided), dtype, quick=number == 1 and not strided)
             yield Case(LEVEL, name, f"{dtype.name}-restored", _restored(name, dtype), dtype)
     for name in all_schedules():
-        run = _schedule(name) if name in SCHEDULES else _lacks_row(f"lr_scheduler.{name}")
+        run = (_schedule(name) if name in SCHEDULES
+               else lacks_row(f"lr_scheduler.{name}", "_optimizers.SCHEDULES"))
         yield Case(LEVEL, name, "rates", run, quick=True)

@@ -11,7 +11,7 @@ import numpy as np
 import flambeau
 from flambeau_conformance.case import Case
 from flambeau_conformance.levels import _rules as rules
-from flambeau_conformance.levels._promotion_tools import agree, attempt, both, values
+from flambeau_conformance.levels._promotion_tools import agree, attempt, both, default_dtype, values
 from flambeau_conformance.levels._values import refused
 from flambeau_conformance.sampling import Value
 
@@ -79,21 +79,24 @@ def _mixed(name: str, dtype: Any, partners: list[Any]) -> Callable[[Any], None]:
     return run
 
 
-_BY_RULE = {"where": lambda a, b: np.where([True, False, True], a, b), "cat": lambda a, b: np.concatenate([a, b]),
-            "stack": lambda a, b: np.stack([a, b], 1), "hstack": lambda a, b: np.hstack([a, b]),
-            "vstack": lambda a, b: np.vstack([b, a])}
+_BY_RULE: dict[str, Call] = {
+    "where": lambda a, b: np.where([True, False, True], a, b), "cat": lambda a, b: np.concatenate([a, b]),
+    "stack": lambda a, b: np.stack([a, b], 1), "hstack": lambda a, b: np.hstack([a, b]),
+    "vstack": lambda a, b: np.vstack([b, a])}
 
 
 def _mixed_by_rule(ctx: Any, name: str, dtype: Any, partners: list[Any]) -> None:
     function = _BY_RULE.get(name)
-    for other in partners if function else ():
+    if function is None:
+        return
+    for other in partners:
         a, b = values(ctx, None, dtype, (2, 3), 0), values(ctx, None, other, (2, 3), 1)
         wanted = rules.promoted(dtype.name, other.name)
         found = _MIXED[name](flambeau, ctx.put(a), ctx.put(b))
         what = f"{name} of {dtype.name} and {other.name}"
         assert found.dtype.name == wanted, f"{what}: dtype {found.dtype.name}, expected {wanted}"
         wide = np.complex128 if rules.ORDER[wanted][0] == 3 else np.float64
-        expected = function(a.array.astype(wide), b.array.astype(wide))  # type: ignore[misc]
+        expected = function(a.array.astype(wide), b.array.astype(wide))
         ctx.compare_values(found, expected, "composite", what)
         ctx.samples += 1
 
@@ -238,17 +241,9 @@ def _factories(name: str, default: Any) -> Callable[[Any], None]:
     call = _FACTORIES[name]
 
     def run(ctx: Any) -> None:
-        flambeau.set_default_dtype(default)
-        theirs = None
-        try:
+        with default_dtype(ctx, default):
             ours = attempt(lambda: call(flambeau, {"device": ctx.device}))
-            if ctx.torch is not None:
-                ctx.torch.set_default_dtype(getattr(ctx.torch, default.name))
-                theirs = attempt(lambda: call(ctx.torch, {}))
-        finally:
-            flambeau.set_default_dtype(flambeau.float32)
-            if ctx.torch is not None:
-                ctx.torch.set_default_dtype(ctx.torch.float32)
+            theirs = attempt(lambda: call(ctx.torch, {})) if ctx.torch is not None else None
         if theirs is not None:
             agree(ctx, "composite", ours, theirs, f"{name} under default {default.name}")
         elif name != "complex":

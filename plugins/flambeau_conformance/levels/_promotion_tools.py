@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,20 @@ def in_torch(record: OpDef) -> Callable[..., Any]:
     found = oracle.torch_function(record)
     assert found is not None, f"PyTorch has no function for {record.name}"
     return found
+
+
+@contextmanager
+def default_dtype(ctx: Any, dtype: Any) -> Iterator[None]:
+    """A block in which another dtype is the default, in PyTorch too."""
+    def choose(kind: Any) -> None:
+        flambeau.set_default_dtype(kind)
+        if ctx.torch is not None:
+            ctx.torch.set_default_dtype(getattr(ctx.torch, kind.name))
+    choose(dtype)
+    try:
+        yield
+    finally:
+        choose(flambeau.float32)
 
 
 def attempt(call: Callable[[], Any]) -> Any:

@@ -16,7 +16,7 @@ import numpy as np
 from flambeau import discovery
 from flambeau.dtypes import ALL, INTEGER, dtype
 from flambeau.tensor import Tensor, make
-from flambeau_conformance.sampling import numpy_dtype
+from flambeau_conformance.sampling import download as download, numpy_dtype  # the first one for all levels
 
 if TYPE_CHECKING:
     from flambeau_conformance.engine import Context
@@ -195,11 +195,6 @@ def upload(context: Context, array: Host, where: Any = None) -> Tensor:
 def dtype_of(array: Host) -> dtype:
     """Our dtype of a host array."""
     return next(ours for ours, theirs in NUMPY.items() if theirs == array.dtype)
-
-
-def download(tensor: Tensor) -> Host:
-    """The elements of a tensor as a host array of its own, by the backend's `to_host` alone."""
-    return np.array(tensor._kind.backend.to_host(tensor._array))
 
 
 def check_tensor(tensor: Any, expected: Host, what: str, context: Context | None = None) -> None:

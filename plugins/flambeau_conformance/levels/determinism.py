@@ -67,8 +67,7 @@ def cases(subject: Subject) -> Iterator[Case]:
 
 def _kinds_of(subject: Subject, record: OpDef) -> list[dtype]:
     """Up to two dtypes in which an operator is repeated: floats and integers, or whatever it takes."""
-    found = [each for each in (fd.float32, fd.int64, fd.bool_, fd.complex64) if each in subject.dtypes
-             and each.category not in record.excluded and calling.has_samples(record, each, subject)]
+    found = list(calling.sampled_dtypes(subject, record))
     storable = subject.capabilities.storage_dtypes
     return found[:1] + [each for each in found[1:2] if calling.is_called_with(record.name, each, storable)]
 
@@ -89,7 +88,7 @@ def _snapshot(results: list[Any]) -> list[Any]:
     return [download(each) if isinstance(each, Tensor) else each for each in results]
 
 
-def _check_repeated(context: Context, record: OpDef, found: list[Any], first: list[Any], what: str) -> None:
+def _check_repeated(context: Context, found: list[Any], first: list[Any], what: str) -> None:
     check_equal(len(found), len(first), f"{what}: number of results")
     for number, (mine, theirs) in enumerate(zip(found, first, strict=True)):
         name = f"{what}, result {number}"
@@ -124,9 +123,9 @@ def _repeat(context: Context, record: OpDef, kind: dtype, layout: str = "contigu
             _disturb(context, record, kind, number + turn)
             again = _results(record, context.put(call, layout) if changes else placed)
             assert again is not None, f"{what} is refused when it is repeated"
-            _check_repeated(context, record, _snapshot(again), first, f"{what}, repeated")
+            _check_repeated(context, _snapshot(again), first, f"{what}, repeated")
             del again
-        _check_repeated(context, record, _snapshot(held), first, f"{what}, held while others were computed")
+        _check_repeated(context, _snapshot(held), first, f"{what}, held while others were computed")
         if not changes:
             _check_operands(operands, what)
         context.samples += 1
@@ -238,7 +237,7 @@ def _backward(context: Context, record: OpDef, kind: dtype) -> None:
             gradients.append([None if each.grad is None else download(each.grad) for each in leaves])
             _disturb(context, record, kind, turn)
         for found in gradients[1:]:
-            _check_repeated(context, record, found, gradients[0], f"the gradient of {what}, repeated")
+            _check_repeated(context, found, gradients[0], f"the gradient of {what}, repeated")
         context.samples += 1
 
 
@@ -276,11 +275,7 @@ def _large(context: Context, program: Program, kind: dtype) -> None:
         found = _snapshot(oracle.flat(program(flambeau, x, where)))
         check_same(download(x), values, "the operand afterwards")
         first = first or found
-        for number, (mine, theirs) in enumerate(zip(found, first, strict=True)):
-            if context.backend.capabilities.deterministic:
-                check_same(mine, theirs, f"result {number}, repeated")
-            else:
-                _check_near(mine, theirs, f"result {number}, repeated")
+        _check_repeated(context, found, first, "the call, repeated")
         junk = upload(context, numbers(kind, 300, 37, seed=50)) * 2
         del junk
 
@@ -322,8 +317,4 @@ def _training(context: Context) -> None:
             optimizer.step()
         return [download(each.detach()) for each in model.parameters()]
     first, second = run(), run()
-    for number, (one, other) in enumerate(zip(first, second, strict=True)):
-        if context.backend.capabilities.deterministic:
-            check_same(other, one, f"parameter {number} of a training run, repeated")
-        else:
-            _check_near(other, one, f"parameter {number} of a training run, repeated")
+    _check_repeated(context, second, first, "the parameters after a training run, repeated")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from fnmatch import fnmatch
+from functools import partial
 from typing import Any
 
 from flambeau import dtypes as fd
@@ -41,7 +42,7 @@ def cases(subject: Subject) -> Iterator[Case]:
             for call in samples(record, kind, context):
                 accepted = oracle.accepts(record, call, context.device.type)
                 check_call(context, record, change(call) if accepted else call, lenient=accepted)
-        chosen = records(lambda record, suffix=suffix: _takes_part(record, suffix))  # type: ignore[misc]
+        chosen = records(partial(_takes_part, suffix=suffix))
         yield from cases_of(subject, "empty", chosen, kinds, run, "-" + suffix,
                             quick=(fd.float32,) if suffix == "first" else ())
 

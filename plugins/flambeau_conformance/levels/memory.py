@@ -52,7 +52,7 @@ GROWTH = 24 << 20     # bytes that the process may grow by over so many calls: a
 def cases(subject: Subject) -> Iterator[Case]:
     """All cases of this level for one device."""
     for record in calling.records():
-        kind = _kind_of(subject, record)
+        kind = next(calling.sampled_dtypes(subject, record), None)
         if kind is not None:
             yield Case(LEVEL, record.name, f"{kind.name}-growth", case_function(_growth, record, kind), kind)
             if kind.is_differentiable and record.vjps != "none" and record.family != "composite":
@@ -67,11 +67,6 @@ def cases(subject: Subject) -> Iterator[Case]:
     yield Case(LEVEL, "out-of-memory", "recovers", case_function(_recovers))
     yield Case(LEVEL, "statistics", "counts", case_function(_statistics), quick=True)
     yield Case(LEVEL, "statistics", "peak", case_function(_peak))
-
-
-def _kind_of(subject: Subject, record: OpDef) -> dtype | None:
-    return next((each for each in (fd.float32, fd.int64, fd.bool_, fd.complex64) if each in subject.dtypes
-                 and each.category not in record.excluded and calling.has_samples(record, each, subject)), None)
 
 
 # ---------------------------------------------------------------------------------------------- measuring

@@ -38,12 +38,6 @@ def all_layers() -> dict[str, type]:
     return found
 
 
-def _missing(name: str) -> Callable[[Any], None]:
-    def run(ctx: Any) -> None:
-        raise AssertionError(f"nn.{name} has no row in the suite's table of layers; add one to _layers.LAYERS")
-    return run
-
-
 # ---------------------------------------------------------------------------------------------- one layer
 class Side:
     """A layer of one library with its inputs, and what came out."""
@@ -99,8 +93,8 @@ def _weights(shape: tuple[int, ...]) -> Any:
 def sides(ctx: Any, row: Row, name: str, dtype: Any, strided: bool) -> tuple[Side, Side | None]:
     """The layer under test and the oracle's, the latter in float64."""
     def here(array: Any) -> Any:
-        tensor = put(ctx, array, dtype if np.asarray(array).dtype.kind == "f" else None)
-        return tools.strided(tensor) if strided and tensor.dim() > 1 else tensor
+        floats = np.asarray(array).dtype.kind == "f"
+        return put(ctx, array, dtype if floats else None, "permuted" if strided else "contiguous")
     ours = Side(flambeau, here, row, name)
     ours.layer.to(device=ctx.device, dtype=dtype)
     if ctx.torch is not None:
@@ -217,7 +211,7 @@ def cases(subject: Any) -> Iterator[Case]:
     halves = [each for each in (flambeau.float16, flambeau.bfloat16) if each in subject.dtypes]
     for name in all_layers():
         if name not in LAYERS:
-            yield Case(LEVEL, name, "row", _missing(name), quick=True)
+            yield Case(LEVEL, name, "row", tools.lacks_row(f"nn.{name}", "_layers.LAYERS"), quick=True)
             continue
         for number in range(len(LAYERS[name])):
             for dtype in floats:

@@ -21,6 +21,7 @@ from flambeau_conformance.case import Case
 from flambeau_conformance.levels import _promotion_others as others, _rules as rules
 from flambeau_conformance.levels._promotion_tools import (
     agree,
+    default_dtype,
     in_torch,
     result_matches,
     values,
@@ -196,18 +197,11 @@ def _gradients(record: OpDef, dtype: Any) -> Callable[[Any], None]:
 def _unary(record: OpDef, default: Any, dtypes: list[Any]) -> Callable[[Any], None]:
     """What integers become under another default dtype."""
     def run(ctx: Any) -> None:
-        flambeau.set_default_dtype(default)
-        if ctx.torch is not None:
-            ctx.torch.set_default_dtype(getattr(ctx.torch, default.name))
-        try:
+        with default_dtype(ctx, default):
             for dtype in dtypes:
                 for shape in ((5,), ()) if dtype.name == "int64" else ((5,),):
                     value = values(ctx, record, dtype, shape, 0)
                     result_matches(ctx, record, (value,), f"{record.name}({dtype.name}) under default {default.name}")
-        finally:
-            flambeau.set_default_dtype(flambeau.float32)
-            if ctx.torch is not None:
-                ctx.torch.set_default_dtype(ctx.torch.float32)
     return run
 
 
