@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -122,8 +122,8 @@ def check_call(context: Context, record: OpDef, call: Call, layout: str = "conti
                precise: bool = True, lenient: bool = False, factor: float = 1) -> None:
     """Raise Failure unless the device gives for a call what the oracle gives, or refuses where it refuses.
 
-    With `lenient` it need not refuse. `factor` widens the tolerance. Without `precise`, values are compared with those in the dtype under test only:
-    infinities of float32 are no infinities in float64.
+    With `lenient` it need not refuse. `factor` widens the tolerance. Without `precise`, values are compared with those
+    in the dtype under test only: infinities of float32 are no infinities in float64.
     """
     try:
         expected: Expected | Refused = oracle.expected(record, call, context.device.type, layout)
@@ -131,11 +131,12 @@ def check_call(context: Context, record: OpDef, call: Call, layout: str = "conti
         expected = refused
     placed = context.put(call, layout)
     flambeau.manual_seed(0)
+    context.watch.follow(record.name)
     try:
         results = perform(record, placed)
     except REFUSALS as error:
         context.samples += 1
-        if isinstance(expected, Refused) or expected.optional or unstorable(context, error, expected):
+        if isinstance(expected, Refused) or expected.optional or unstorable(context, error, expected.names):
             return
         raise Failure(f"{describe(record, call)} raised {type(error).__name__}: {error}; "
                       f"{expected.oracle} gives {expected.names}") from error
@@ -155,10 +156,10 @@ def check_call(context: Context, record: OpDef, call: Call, layout: str = "conti
         raise Failure(f"{describe(record, call)}: {failure}") from failure
 
 
-def unstorable(context: Context, error: Exception, expected: Expected) -> bool:
-    """Whether a refusal is right because a result has a dtype that the device cannot store."""
+def unstorable(context: Context, error: Exception, names: Iterable[str]) -> bool:
+    """Whether a refusal is right because a result has a dtype, of these names, that the device cannot store."""
     stored = {each.name for each in context.storable}
-    return isinstance(error, DtypeError) and any(name and name not in stored for name in expected.names)
+    return isinstance(error, DtypeError) and any(name and name not in stored for name in names)
 
 
 def describe(record: OpDef, call: Call) -> str:
@@ -239,7 +240,7 @@ def _arguments(context: Context, record: OpDef, placed: Call, call: Call, expect
 
 def _writes_out(context: Context, record: OpDef) -> None:
     """A pointwise kernel writes to the array it is given as `out` what it returns without."""
-    args = context.watch.last.get(record.name)
+    args = context.watch.last
     if record.family not in POINTWISE or args is None:
         return
     backend, kernel = context.backend, context.backend.kernels[record.name]

@@ -151,7 +151,8 @@ def pytest_arguments(arguments: argparse.Namespace) -> list[str]:
     package = Path(__file__).parent.resolve()
     made = ["--pyargs", package.name, "-c", os.devnull, "--rootdir", str(package.parent), "--noconftest",
             # no:logging, because it takes a third of the time of a short case
-            "-p", "no:cacheprovider", "-p", "no:logging", "-p", "xdist", "-p", "pytest_timeout", "-p", f"{package.name}.plugin",
+            "-p", "no:cacheprovider", "-p", "no:logging", "-p", "xdist", "-p", "pytest_timeout",
+            "-p", f"{package.name}.plugin",
             "-n", str(_workers(arguments)), "--timeout", f"{arguments.timeout:g}", "-rN", "--tb=short",
             "-v" if arguments.verbose else "-q"]
     for name in ("level", "case"):

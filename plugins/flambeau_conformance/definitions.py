@@ -27,7 +27,7 @@ def table() -> dict[str, Definition]:
 
 
 def ask(name: str, call: Call) -> list[Any] | None:
-    """The results of an operator, in float64 or complex128 where the operands are floating; None if it has no answer."""
+    """The results of an operator, in float64 or complex128 where operands are floating; None if it has no answer."""
     definition = table().get(name)
     if definition is None:
         return None
@@ -41,7 +41,7 @@ def ask(name: str, call: Call) -> list[Any] | None:
     with np.errstate(all="ignore"):
         try:
             found = definition(*replaced(call[0], convert), **replaced(call[1], convert))
-        except (TypeError, ValueError, IndexError, OverflowError):   # a call that the definition does not know
+        except (TypeError, ValueError, IndexError, ArithmeticError):   # a call that the definition does not know
             return None
     if found is NotImplemented:
         return None

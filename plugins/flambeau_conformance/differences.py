@@ -60,7 +60,8 @@ LEFT_OUT: tuple[tuple[str, Callable[[Call], bool], str], ...] = (
     ("mode", _always, "the most frequent of equal numbers changes with any of them"),
     ("mse_loss", _complex, "the gradient is defined without conjugation"),
     ("soft_margin_loss", _complex, "the gradient is defined without conjugation"),
-    ("scatter_reduce", lambda call: _complex(call) and "prod" in call[0], "the gradient is defined without conjugation"),
+    ("scatter_reduce", lambda call: _complex(call) and "prod" in call[0],
+     "the gradient is defined without conjugation"),
     ("*qr", lambda call: any(each in ("complete", "r") or each is False for each in call[0]),
      "no derivative is defined for the columns that complete Q, nor without Q"),
     ("*pinv*", lambda call: len(call[0]) > 1 or _said("rcond")(call) or _said("rtol")(call),
@@ -71,8 +72,8 @@ LEFT_OUT: tuple[tuple[str, Callable[[Call], bool], str], ...] = (
 # Results through which no gradient is defined though they depend on the operands: which ones, or None for all.
 NO_GRADIENT: dict[str, tuple[int, ...] | None] = {
     "special_bessel_*": None, "special_modified_bessel_*": None, "special_scaled_modified_bessel_*": None,
-    "special_spherical_bessel_*": None, "special_airy_ai": None, "special_*_polynomial_*": None,
-    "special_zeta": None, "native_batch_norm": (1, 2), "native_layer_norm": (1, 2), "detach*": None, "empty_like": None,
+    "special_spherical_bessel_*": None, "special_*_polynomial_*": None,
+    "special_zeta": None, "native_batch_norm": (1, 2), "native_layer_norm": (1, 2), "empty_like": None,
 }
 
 # Operands that are Hermitian: the gradient is that of the function on Hermitian matrices.
@@ -156,7 +157,9 @@ class FromDifferences:
         chosen = [results[number] for number in self.chosen]
         cotangents = [oracle.tensor_of(array if each.dtype.is_complex else np.real(array), each._kind)
                       for each, array in zip(chosen, self.cotangents, strict=True)]
-        grads = flambeau.autograd.grad(chosen, leaves, cotangents, allow_unused=True) if chosen else [None] * len(leaves)
+        if not chosen:
+            return [np.zeros(array.shape) for array in arrays]
+        grads = flambeau.autograd.grad(chosen, leaves, cotangents, allow_unused=True)
         return [np.zeros(array.shape) if grad is None else oracle.plain(grad)[1]
                 for grad, array in zip(grads, arrays, strict=True)]
 

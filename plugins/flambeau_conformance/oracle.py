@@ -120,7 +120,7 @@ def torch_function(record: OpDef) -> Callable[..., Any] | None:
         for name in (record.name, record.name.removeprefix(namespace.replace(".", "_") + "_")):
             found = getattr(place, name, None)
             if callable(found):
-                return found  # type: ignore[no-any-return]
+                return found
     return getattr(torch.Tensor, record.name, None)
 
 
@@ -241,6 +241,8 @@ def from_numpy(record: OpDef, call: Call, under_test: str, layout: str = "contig
     """
     from flambeau_conformance import definitions
     asked = definitions.ask(record.name, call)
+    if sum(each.array.size for each in each_value(call)) > _LARGE:
+        return _of_many(record, asked, call)
     where = stand_in(under_test)
     if asked is not None and record.module.endswith("special_functions"):
         found = _of_a_function(record, call, asked)
@@ -260,12 +262,28 @@ def from_numpy(record: OpDef, call: Call, under_test: str, layout: str = "contig
     results = [plain(each)[1] if isinstance(each, Tensor) else each for each in native]
     if asked is not None and len(asked) == len(results):
         return Expected(results, asked, names, f"numpy {np.__version__}", arguments)
+    better: list[Any] | None
     try:
         better = [plain(each)[1] if isinstance(each, Tensor) else each
                   for each in on_device(record, call, where, precise=True, layout=layout)]
     except Refused:
-        better = None  # type: ignore[assignment]
+        better = None
     return Expected(results, better, names, "decomposition in float64", arguments)
+
+
+# Elements beyond which only a definition is asked: the strict reference reckons one after another.
+_LARGE = 2000
+_CHANGING = ("batch_norm", "instance_norm", "native_batch_norm")    # their arguments, which no definition does
+
+
+def _of_many(record: OpDef, asked: list[Any] | None, call: Call) -> Expected:
+    """A definition's results in float32, of operands in float32; refused where there is no definition."""
+    kinds = {each.dtype for each in each_value(call) if each.dtype.is_differentiable}
+    if asked is None or kinds != {flambeau.float32} or record.name in _CHANGING:
+        raise Refused(NotImplementedError("without PyTorch there is no oracle for so many elements"))
+    with np.errstate(all="ignore"):
+        results = [each.astype({"f": np.float32, "c": np.complex64}.get(each.dtype.kind, each.dtype)) for each in asked]
+    return Expected(results, asked, [each.dtype.name for each in results], f"numpy {np.__version__}")
 
 
 def _of_a_function(record: OpDef, call: Call, asked: list[Any]) -> Expected | None:

@@ -115,6 +115,8 @@ def _unfold(a: Any, dimension: int, size: int, step: int) -> Any:
 
 def _pad(a: Any, pad: Any, mode: str = "constant", value: Any = None) -> Any:
     widths = [(0, 0)] * (a.ndim - len(pad) // 2) + [tuple(pad[k:k + 2]) for k in range(len(pad) - 2, -1, -2)]
+    if any(size + min(low, 0) + min(high, 0) < 0 for (low, high), size in zip(widths, a.shape, strict=True)):
+        raise Refused(ValueError("there is less than is to be cut off"))
     cropped = a[tuple(slice(max(-low, 0), size - max(-high, 0)) for (low, high), size in
                       zip(widths, a.shape, strict=True))]
     grown = [(max(low, 0), max(high, 0)) for low, high in widths]
@@ -128,7 +130,8 @@ def _indexed(change: Any) -> Definition:
     """Slices along a dimension of the first operand, changed one after another."""
     def call(a: Any, dim: int, index: Any, source: Any, *, alpha: Any = 1) -> Any:
         if a.ndim == 0:
-            return _refuse_beyond(index, 1) or NotImplemented
+            _refuse_beyond(index, 1)
+            return NotImplemented
         _refuse_beyond(index, a.shape[dim])
         result = np.moveaxis(np.array(a), dim, 0)
         rows = np.moveaxis(source, dim, 0) if isinstance(source, np.ndarray) and source.ndim else source
@@ -187,7 +190,7 @@ def _repeat_interleave(a: Any, repeats: Any = None, dim: Any = None, *, output_s
 
 
 def _block_diag(*parts: Any) -> Any:
-    parts = tuple(np.atleast_2d(each) for each in parts)
+    parts = tuple([np.atleast_2d(each) for each in parts])
     result = np.zeros(np.sum([each.shape for each in parts], 0), np.result_type(*parts))
     row = column = 0
     for each in parts:
@@ -202,8 +205,8 @@ def _combinations(a: Any, r: int = 2, with_replacement: bool = False) -> Any:
 
 
 def _meshgrid(*parts: Any, indexing: Any = None) -> Any:
-    parts = parts[0] if isinstance(parts[0], (list, tuple)) else parts
-    return np.meshgrid(*[np.atleast_1d(each) for each in parts], indexing=indexing or "ij")
+    given = parts[0] if isinstance(parts[0], (list, tuple)) else parts
+    return np.meshgrid(*[np.atleast_1d(each) for each in given], indexing=indexing or "ij")
 
 
 def _like(number: Any) -> Definition:
@@ -273,7 +276,8 @@ DEFINITIONS: dict[str, Definition] = {
     "tensor_split": _tensor_split, "vsplit": lambda a, where: _tensor_split(a, where, 0),
     "hsplit": lambda a, where: _tensor_split(a, where, 0 if a.ndim == 1 else 1),
     "dsplit": lambda a, where: _tensor_split(a, where, 2),
-    "unbind": lambda a, dim=0: list(np.moveaxis(a, dim, 0)), "unbind_copy": lambda a, dim=0: list(np.moveaxis(a, dim, 0)),
+    "unbind": lambda a, dim=0: list(np.moveaxis(a, dim, 0)),
+    "unbind_copy": lambda a, dim=0: list(np.moveaxis(a, dim, 0)),
     "unfold": _unfold, "unfold_copy": _unfold, "view_as_real": lambda a: np.stack([a.real, a.imag], -1),
     "view_as_real_copy": lambda a: np.stack([a.real, a.imag], -1), "alias_copy": lambda a: a,
     "view_as_complex": lambda a: a[..., 0] + 1j * a[..., 1],
@@ -297,7 +301,8 @@ DEFINITIONS: dict[str, Definition] = {
     "take_along_dim": lambda a, index, dim=None: np.take_along_axis(a, index, dim) if dim is not None else
     a.reshape(-1)[index.reshape(-1)],
     "pixel_shuffle": _shuffle, "pixel_unshuffle": _unshuffle,
-    "channel_shuffle": lambda a, groups: a.reshape(a.shape[0], groups, -1, *a.shape[2:]).swapaxes(1, 2).reshape(a.shape),
+    "channel_shuffle": lambda a, groups: a.reshape(a.shape[0], groups, -1, *a.shape[2:]).swapaxes(1, 2).reshape(
+        a.shape),
     "tril_indices": lambda row, col, offset=0, **options: np.stack(np.tril_indices(row, offset, col)),
     "triu_indices": lambda row, col, offset=0, **options: np.stack(np.triu_indices(row, offset, col)),
     "unravel_index": lambda a, shape: list(np.unravel_index(a, shape)), "argwhere": np.argwhere,

@@ -56,12 +56,15 @@ ACTIVATIONS: dict[str, Definition] = {
     "softshrink": lambda a, lambd=0.5: np.where(a > lambd, a - lambd, np.where(a < -lambd, a + lambd, a * 0)),
     "hardsigmoid": lambda a, inplace=False: np.clip(a / 6 + 0.5, 0, 1),
     "hardswish": lambda a, inplace=False: a * np.clip(a / 6 + 0.5, 0, 1),
-    "hardtanh": lambda a, min_val=-1.0, max_val=1.0, inplace=False: np.clip(a, min_val, max_val),
+    "hardtanh": lambda a, min_val=-1.0, max_val=1.0, inplace=False: np.clip(a, min_val, max_val)
+    if a.dtype.kind == "f" else NotImplemented,
     "leaky_relu": lambda a, negative_slope=0.01, inplace=False: np.where(a > 0, a, a * negative_slope),
     "logsigmoid": lambda a: -np.logaddexp(0, -a), "softsign": floating(lambda a: a / (1 + np.abs(a))),
-    "mish": lambda a, inplace=False: a * np.tanh(np.logaddexp(a, 0)), "relu6": lambda a, inplace=False: np.clip(a, 0, 6),
+    "mish": lambda a, inplace=False: a * np.tanh(np.logaddexp(a, 0)),
+    "relu6": lambda a, inplace=False: np.clip(a, 0, 6),
     "tanhshrink": floating(lambda a: a - np.tanh(a)), "logit": floating(_logit),
-    "threshold": lambda a, threshold, value, inplace=False: np.where(a <= threshold, value, a),
+    "threshold": lambda a, threshold, value, inplace=False: np.where(a <= threshold, value, a)
+    if a.dtype.kind == "f" else NotImplemented,
     "softmin": lambda a, dim=None, _stacklevel=3, dtype=None: _softmax(-a, dim) if dim is not None else NotImplemented,
     "relu_backward": lambda g, result: np.where(result > 0, g, 0), "tanh_backward": lambda g, y: g * (1 - y * y),
     "sigmoid_backward": lambda g, y: g * y * (1 - y),
@@ -101,9 +104,10 @@ def _loss(element: Any) -> Definition:
     return call
 
 
-def _huber(a: Any, b: Any, delta: float = 1.0) -> Any:
+def _huber(a: Any, b: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None) -> Any:
     off = np.abs(a - b)
-    return np.where(off <= delta, off * off / 2, delta * (off - delta / 2))
+    values = np.where(off <= delta, off * off / 2, delta * (off - delta / 2))
+    return _reduced(values if weight is None else values * weight, reduction)
 
 
 def _smooth(a: Any, b: Any, beta: float = 1.0) -> Any:
@@ -161,6 +165,8 @@ def _nll(a: Any, t: Any, weight: Any = None, ignore_index: int = -100, reduction
     if a.ndim == 1:
         a, t, reduction = a[None], t[None], "sum" if reduction == "none" else reduction
     weight = np.ones(a.shape[1]) if weight is None else weight
+    if len(weight) != a.shape[1]:
+        return NotImplemented
     values, weights = np.zeros(t.shape), np.zeros(t.shape)
     for place in np.ndindex(t.shape):
         if t[place] != ignore_index:
@@ -173,7 +179,7 @@ def _cross_entropy(a: Any, t: Any, weight: Any = None, ignore_index: int = -100,
                    label_smoothing: float = 0.0) -> Any:
     axis = 1 if a.ndim > 1 else 0
     logs = np.log(_softmax(a, axis))
-    if t.dtype.kind not in "f":
+    if t.dtype.kind != "f":
         return _nll(logs, t, weight, ignore_index, reduction) if not label_smoothing else NotImplemented
     t = t * (1 - label_smoothing) + label_smoothing / a.shape[axis]
     scale = 1 if weight is None else weight.reshape(-1, *[1] * (a.ndim - 2)) if a.ndim > 1 else weight
@@ -183,14 +189,14 @@ def _cross_entropy(a: Any, t: Any, weight: Any = None, ignore_index: int = -100,
 
 LOSSES: dict[str, Definition] = {
     "mse_loss": _loss(lambda a, b: (a - b) ** 2), "l1_loss": _loss(lambda a, b: np.abs(a - b)),
-    "smooth_l1_loss": _loss(_smooth), "huber_loss": _loss(_huber), "binary_cross_entropy": _bce,
+    "smooth_l1_loss": _loss(_smooth), "huber_loss": _huber, "binary_cross_entropy": _bce,
     "binary_cross_entropy_with_logits": _bce_with_logits, "kl_div": _loss(_kl), "nll_loss": _nll,
     "cross_entropy": _cross_entropy, "gaussian_nll_loss": _loss(_gaussian), "poisson_nll_loss": _loss(_poisson),
     "soft_margin_loss": _loss(lambda a, t: np.log1p(np.exp(-t * a))), "cosine_embedding_loss": _loss(_cosine_loss),
     "hinge_embedding_loss": _loss(lambda a, t, margin=1.0: np.where(t == 1, a, 0) + np.where(
         t == -1, np.maximum(margin - a, 0), 0)),
     "margin_ranking_loss": _loss(lambda a, b, t, margin=0: np.maximum(-t * (a - b) + margin, 0)),
-    "triplet_margin_loss": _loss(_triplet), "pairwise_distance": _pairwise,
+    "triplet_margin_loss": _loss(_triplet),
 }
 
 
@@ -256,6 +262,8 @@ def _conv(count: int) -> Definition:
     def call(a: Any, weight: Any, bias: Any = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
              groups: int = 1) -> Any:
         batched = a if a.ndim == count + 2 else a[None]
+        if batched.shape[1] != weight.shape[1] * groups:
+            return NotImplemented
         kernel, stride, dilation = weight.shape[2:], _each_of(stride, count), _each_of(dilation, count)
         if padding == "same":
             lows = [d * (k - 1) // 2 for d, k in zip(dilation, kernel, strict=True)]
@@ -292,7 +300,8 @@ def _conv_transpose(count: int) -> Definition:
                 first = channel // inside * outside
                 value = batched[(slice(None), channel, *place[1:])].reshape(-1, 1, *[1] * count)
                 result[:, first:first + outside][window] += value * weight[channel]
-        result = result[(..., *[slice(p, size - p) for p, size in zip(padding, full, strict=True)])]
+        kept: tuple[Any, ...] = (..., *[slice(p, size - p) for p, size in zip(padding, full, strict=True)])
+        result = result[kept]
         if bias is not None:
             result = result + bias.reshape(-1, *[1] * count)
         return result if a.ndim == count + 2 else result[0]
@@ -318,6 +327,8 @@ def _scaled(a: Any, weight: Any, bias: Any) -> Any:
 
 
 def _layer_norm(a: Any, normalized_shape: Any, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
+    if a.shape[-len(normalized_shape):] != tuple(normalized_shape):
+        return NotImplemented
     found = _standardized(a, tuple(range(-len(normalized_shape), 0)), eps)
     return found * (1 if weight is None else weight) + (0 if bias is None else bias)
 
@@ -370,7 +381,7 @@ def _embedding(indices: Any, weight: Any, padding_idx: Any = None, max_norm: Any
     return weight[indices] if max_norm is None else NotImplemented
 
 
-# ---------------------------------------------------------------------------------------------- norms, statistics, products
+# ---------------------------------------------------------------------------------------------- norms, products
 def _vector_norm(a: Any, ord: float = 2, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
     size = np.abs(a if dtype is None else a.astype(_wide(dtype)))
     axis = _axis(dim)
@@ -444,7 +455,8 @@ def _randint_like(a: Any, low: int, high: Any = None, **options: Any) -> Any:
 
 
 OTHERS: dict[str, Definition] = {
-    "layer_norm": _layer_norm, "group_norm": _group_norm, "batch_norm": _batch_norm, "instance_norm": _instance_norm,
+    "pairwise_distance": _pairwise, "layer_norm": _layer_norm, "group_norm": _group_norm,
+    "batch_norm": _batch_norm, "instance_norm": _instance_norm,
     "rms_norm": _rms_norm, "native_batch_norm": _native_batch_norm, "scaled_dot_product_attention": _attention,
     "embedding": _embedding, "linalg_vector_norm": _vector_norm, "linalg_matrix_norm": _matrix_norm,
     "dist": lambda a, b, p=2: _vector_norm(a - b, p), "cosine_similarity": _cosine, "median": _median,

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from flambeau.dtypes import dtype
+from flambeau_conformance.oracle import Refused
 from flambeau_conformance.sampling import numpy_dtype
 
 Definition = Callable[..., Any]
@@ -63,6 +64,13 @@ def _named(names: list[str], wrap: Callable[[Any], Definition]) -> dict[str, Def
 
 def _binary(function: Any) -> Definition:
     return lambda a, b: function(a, b)
+
+
+def _pow(a: Any, b: Any) -> Any:
+    whole = [np.asarray(each).dtype.kind in "biu" for each in (a, b)]
+    if all(whole) and isinstance(b, int) and b < 0:
+        raise Refused(ValueError("an integer has no negative power among the integers"))
+    return np.power(a, b)
 
 
 def _round(a: Any, decimals: int = 0) -> Any:
@@ -132,7 +140,7 @@ POINTWISE: dict[str, Definition] = {
     "add": lambda a, b, alpha=1: np.add(a, np.multiply(alpha, b) if alpha != 1 else b),
     "sub": lambda a, b, alpha=1: np.subtract(a, np.multiply(alpha, b) if alpha != 1 else b),
     "rsub": lambda a, b, alpha=1: np.subtract(b, np.multiply(alpha, a) if alpha != 1 else a),
-    "div": _div, "floor_divide": np.floor_divide, "pow": lambda a, b: np.power(a, b), "round": _round,
+    "div": _div, "floor_divide": np.floor_divide, "pow": _pow, "round": _round,
     "erf": each(math.erf), "erfc": each(math.erfc), "erfinv": each(_inverse_erf),
     "lgamma": each(lambda x: math.inf if x <= 0 and x == math.floor(x) else math.lgamma(x)),
     "digamma": each(_digamma), "trigamma": each(lambda x: _polygamma(1, x)),
@@ -263,18 +271,18 @@ def _scatter_reduce(a: Any, dim: int, index: Any, src: Any, reduce: str, include
         target = list(place)
         target[dim] = index[place]
         found.setdefault(tuple(int(each) for each in target), []).append(src[place])
-    fold = {"sum": np.sum, "prod": np.prod, "amax": np.max, "amin": np.min, "mean": np.mean}[reduce]
+    fold: Any = {"sum": np.sum, "prod": np.prod, "amax": np.max, "amin": np.min, "mean": np.mean}[reduce]
     if (reduce == "mean" and a.dtype.kind in "biu") or a.dtype.kind == "b":
         return NotImplemented
     result = a.copy()
-    for target, values in found.items():
-        result[target] = fold(np.array([a[target], *values] if include_self else values))
+    for goal, values in found.items():
+        result[goal] = fold(np.array([a[goal], *values] if include_self else values))
     return result
 
 
 def _index_put(a: Any, indices: Any, values: Any, accumulate: bool = False) -> Any:
     result = a.copy()
-    key = tuple(slice(None) if each is None else each for each in indices)
+    key: Any = tuple(slice(None) if each is None else each for each in indices)
     if accumulate:
         np.add.at(result, key, values)
     else:
@@ -322,7 +330,7 @@ MOVEMENT: dict[str, Definition] = {
     "diag": lambda a, diagonal=0: np.diag(a, diagonal), "outer": np.outer, "kron": np.kron,
     "permute": lambda a, *dims: np.transpose(a, dims[0] if len(dims) == 1 else dims),
     "transpose": lambda a, first, second: np.swapaxes(a, first, second) if a.ndim else a,
-    "masked_fill": lambda a, mask, value: np.where(mask, value, a).astype(a.dtype),
+    "masked_fill": lambda a, mask, value: np.asarray(np.where(mask, value, a)).astype(a.dtype),
     "diff": lambda a, n=1, dim=-1: np.diff(a, n, dim) if a.dtype != bool else NotImplemented,
 }
 
@@ -337,7 +345,7 @@ def _cholesky(a: Any, upper: bool = False) -> Any:
     return np.conj(np.swapaxes(found, -1, -2)) if upper else found
 
 
-def _qr(a: Any, mode: str = "reduced") -> Any:
+def _qr(a: Any, mode: Any = "reduced") -> Any:
     return tuple(np.linalg.qr(a, mode)) if mode in ("reduced", "complete") and a.ndim > 1 else NotImplemented
 
 

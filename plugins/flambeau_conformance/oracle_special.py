@@ -80,7 +80,7 @@ def _bessel_k(order: int, scaled: bool = False) -> Definition:
         -x * (np.cosh(t) - (1 if scaled else 0)))), math.inf)
 
 
-# ---------------------------------------------------------------------------------------------- of the normal distribution
+# ---------------------------------------------------------------------------------------------- normal distribution
 def _erfcx(x: float) -> float:
     return math.exp(x * x) * math.erfc(x)
 
@@ -110,7 +110,7 @@ def _zeta(x: float, q: float) -> float:
         total += bernoulli / math.factorial(2 * k + 2) * rising * power
         rising *= (x + 2 * k + 1) * (x + 2 * k + 2)
         power /= w * w
-    return total
+    return float(total)
 
 
 def _zeta_of(a: Any, b: Any) -> Any:
@@ -121,6 +121,8 @@ def _zeta_of(a: Any, b: Any) -> Any:
 
 
 def _mvlgamma(a: Any, p: int) -> Any:
+    if a.dtype == bool:
+        return NotImplemented
     lgamma = each(math.lgamma)
     return p * (p - 1) / 4 * math.log(math.pi) + sum(lgamma(np.asarray(a, np.float64) - k / 2) for k in range(p))
 

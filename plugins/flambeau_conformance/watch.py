@@ -26,7 +26,8 @@ class Watch:
         self.backend = backend
         self.seen: set[str] = set()
         self.reached: set[str] = set()     # over all cases
-        self.last: dict[str, tuple[Any, ...]] = {}   # kernel -> its arguments at the last call without `out`
+        self.followed = ""     # the one kernel whose arguments are kept: the memory of all others is free to go
+        self.last: tuple[Any, ...] | None = None     # those of its last call without `out`
         self._original = dict(backend.kernels)
         self._before: dict[str, float] = {}
         for name, kernel in self._original.items():
@@ -34,13 +35,13 @@ class Watch:
         forget_plans()
 
     def _noting(self, name: str, kernel: Callable[..., Any]) -> Callable[..., Any]:
-        note, last = self.seen.add, self.last
+        note = self.seen.add
 
         def noting(*args: Any, **kwargs: Any) -> Any:
             note(name)
             result = kernel(*args, **kwargs)
-            if not kwargs:
-                last[name] = args
+            if name == self.followed and not kwargs:
+                self.last = args
             return result
         noting.__name__ = getattr(kernel, "__name__", name)
         return noting
@@ -53,12 +54,17 @@ class Watch:
     def start(self) -> None:
         """Begin with a clean slate."""
         self.seen.clear()
-        self.last.clear()
+        self.follow("")
         self._before = {name: row["calls"] for name, row in flambeau.fallback_counts().items()}
+
+    def follow(self, name: str) -> None:
+        """Keep the arguments of a kernel's calls from here on, in `last`; with "" those of none."""
+        self.followed, self.last = name, None
 
     def stop(self) -> tuple[frozenset[str], tuple[str, ...]]:
         """(kernels that ran, operators that ran on the host) since the start."""
         self.reached |= self.seen
         fell = tuple(sorted(name for name, row in flambeau.fallback_counts().items()
                             if row["calls"] > self._before.get(name, 0)))
+        self.follow("")
         return frozenset(self.seen), fell

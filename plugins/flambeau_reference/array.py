@@ -30,15 +30,19 @@ class Ledger:
         self.allocated = self.peak = 0
         self._lock = threading.Lock()
 
+    def check(self, size: int) -> None:
+        """OutOfMemoryError if there is no room for an allocation."""
+        free = self.limit - self.allocated
+        if size > free:
+            raise OutOfMemoryError(message(
+                f"device {self.name!r}", f"out of memory: tried to allocate {size} bytes", given=f"{free} bytes "
+                f"free of {self.limit}", next_step="delete tensors that are no longer needed, or work in smaller "
+                "batches"))
+
     def take(self, size: int) -> None:
-        """Count an allocation. OutOfMemoryError if there is no room for it."""
+        """Count an allocation, if there is room for it."""
         with self._lock:
-            free = self.limit - self.allocated
-            if size > free:
-                raise OutOfMemoryError(message(
-                    f"device {self.name!r}", f"out of memory: tried to allocate {size} bytes", given=f"{free} bytes "
-                    f"free of {self.limit}", next_step="delete tensors that are no longer needed, or work in smaller "
-                    "batches"))
+            self.check(size)
             self.allocated += size
             self.peak = max(self.peak, self.allocated)
 

@@ -7,8 +7,10 @@ is a `ContractError`; what a user got wrong (shapes that do not fit, an index ou
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -24,6 +26,7 @@ CATEGORIES = {bool: BOOL, int: INTEGER, float: FLOAT, complex: COMPLEX}
 # Real arithmetic is done in double precision and rounded once: slow, and as accurate as the dtype of the result allows.
 WIDE = {fd.float32: np.dtype(np.float64), fd.complex64: np.dtype(np.complex128)}
 EXACT = ("nextafter", "scatter_reduce")   # operators that must see the operand's own dtype
+FEW = 1 << 16                             # elements that fit in any case, or the allocation of the result tells
 INDEX = ("index", "indices")              # parameters that say where: int64, or (in a list) a bool mask
 
 
@@ -193,6 +196,7 @@ class Checked:
             self._check_computes(element)
         if element.category in self.record.excluded:
             raise broken(self.where, f"operands of {element}", promised="what the operator's record does not exclude")
+        self._check_room(arrays, element)
         operands = []
         for (name, _, _), value in zip(self.schema, args, strict=True):
             if isinstance(value, Array):
@@ -210,6 +214,13 @@ class Checked:
         if inner is not element:
             raise broken(self.where, f"operands of {element}", promised=f"{inner}: the core promotes")
         return [(self._run(operands), outer)]
+
+    def _check_room(self, arrays: Sequence[Array], element: dtype) -> None:
+        """OutOfMemoryError before a result is computed that the device cannot hold, be it ever so large."""
+        sizes = zip_longest(*(reversed(each.shape) for each in arrays), fillvalue=1)
+        count = math.prod(max(each) if 0 not in each else 0 for each in sizes)
+        if count > FEW:
+            arrays[0].memory.ledger.check(count * (1 if self.record.vjps == "none" else element.itemsize))
 
     def _general(self, args: Sequence[Any], arrays: Sequence[Array]) -> list[tuple[Any, dtype]]:
         def read(each: Array | None) -> Any:

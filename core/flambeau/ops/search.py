@@ -270,13 +270,12 @@ def bincount(input: Tensor, weights: Tensor | None = None, minlength: int = 0) -
         raise ArgumentError(f"maximum value of input overflowed, it should be < {_LARGEST} but got {_LARGEST}")
     if minlength < 0:
         raise ArgumentError("minlength should be >= 0")
-    if weights is not None:
-        if weights._array.shape != input._array.shape:
-            raise ArgumentError("weights should be 1-d and have the same length as input")
-        if weights._kind.dtype is not dtypes.float32:
-            weights = weights.to(dtypes.float64)
+    if weights is not None and weights._array.shape != input._array.shape:
+        raise ArgumentError("weights should be 1-d and have the same length as input")
     if not input.numel():
         return creation.zeros(minlength, dtype=dtypes.int64, device=input.device)
+    if weights is not None and weights._kind.dtype is not dtypes.float32:
+        weights = weights.to(dtypes.float64)
     return _bincount(input, weights, minlength)
 
 

@@ -52,6 +52,8 @@ def _takes_part(record: OpDef, suffix: str) -> bool:
         return False      # inside, shapes always fit one another
     if (suffix != "scalar" and class_of(record) == "factorization") or record.name in ("reinterpret", "is_nonzero"):
         return False      # a matrix that is no longer square
+    if suffix == "scalar" and record.internal and record.lists:
+        return False      # its public face lets no more indices through than there are dimensions
     if any(fnmatch(record.name, each) for each in _ACCIDENTS):
         return False
     return bool(record.tensors or record.lists or record.family == "composite")
