@@ -229,6 +229,7 @@ def _walk(tensors: Sequence[Tensor], gradients: Sequence[Tensor | None], retain_
                         if not any(edge and edge[0] in walk.needed for edge in node.edges)}
     before = STATE.enabled
     STATE.enabled = create_graph
+    first = None
     try:
         for edge, first in zip(edges, firsts, strict=True):
             assert edge is not None

@@ -134,6 +134,8 @@ def check_call(context: Context, record: OpDef, call: Call, layout: str = "conti
     context.watch.follow(record.name)
     try:
         results = perform(record, placed)
+        if context.backend.capabilities.asynchronous:   # what is wrong with the data may be told now only
+            context.backend.synchronize(context.device.index or 0)
     except REFUSALS as error:
         context.samples += 1
         if isinstance(expected, Refused) or expected.optional or unstorable(context, error, expected.names):

@@ -1,9 +1,9 @@
 """What is right: PyTorch where it is installed, else NumPy, else the decomposition on another backend.
 
 None of them is the backend under test. PyTorch is asked twice, in the dtype under test for the result's dtype and for
-what depends on it, and in float64 for the values. Without PyTorch, `oracle_numpy` has independent definitions of every
-primitive and of what else NumPy has a function for; the rest is compared with its decomposition in float64 on another
-backend, whose primitives are in turn what those definitions check.
+what depends on it, and in float64 for the values. Without PyTorch, `definitions` has independent ones in NumPy, of
+every primitive and of most others; the rest is compared with its decomposition in float64 on another backend, whose
+primitives are in turn what those definitions check.
 """
 
 from __future__ import annotations
@@ -235,7 +235,7 @@ def stand_in(under_test: str) -> device | None:
 
 
 def from_numpy(record: OpDef, call: Call, under_test: str, layout: str = "contiguous") -> Expected:
-    """What NumPy says, by the definitions of `oracle_numpy`, or else the decomposition in float64 elsewhere.
+    """What NumPy says, by the table of `definitions`, or else the decomposition in float64 elsewhere.
 
     Dtypes and refusals are those of the device that stands in, but for special functions, whose series take their time.
     """

@@ -149,6 +149,43 @@ def test_emulated_dtypes_are_rounded_once(device):
         assert mine.float().tolist() == pytest.approx(host.float().tolist(), rel=8e-3)
 
 
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_emulated_dtypes_are_added_at_places_in_the_wider_one(dtype, reference):
+    ones = flambeau.ones(4000, dtype=getattr(flambeau, dtype), device="reference")
+    index = flambeau.zeros(4000, dtype=flambeau.int64, device="reference")
+    start = flambeau.zeros(2, dtype=ones.dtype, device="reference")
+    for sums in (start.scatter_add(0, index, ones), start.index_put((index,), ones, accumulate=True),
+                 start.clone().index_put_((index,), ones, accumulate=True)):
+        assert sums.dtype is ones.dtype
+        assert sums.tolist() == [flambeau.tensor(4000.0, dtype=ones.dtype).item(), 0]  # one by one it would stop early
+    array = start._array
+    with pytest.raises(ContractError, match="arithmetic"):
+        reference.kernels["index_put"](array, [index[:1]._array], array, True)
+
+
+def test_whole_numbers_are_drawn_in_dtypes_that_hold_them(device):
+    for dtype, low, high in ((flambeau.bool, 0, 3), (flambeau.uint8, -1, 2), (flambeau.int8, 0, 200)):
+        if dtype in discovery.backend_for(device).capabilities.storage_dtypes:
+            x = flambeau.zeros(2, dtype=dtype, device=device)
+            with pytest.raises(RuntimeError, match="out of bounds"):
+                flambeau.randint_like(x, low, high)
+            with pytest.raises(RuntimeError, match="out of bounds"):
+                x.random_(low, high)
+    assert flambeau.randint(2, (9,), dtype=flambeau.bool, device=device).dtype is flambeau.bool
+
+
+def test_nothing_to_count_needs_no_double_precision(device):
+    nothing = flambeau.zeros(0, dtype=flambeau.int64, device=device)
+    assert flambeau.bincount(nothing, nothing, 2).tolist() == [0, 0]
+
+
+def test_memory_is_refused_before_a_large_result_is_computed(device):
+    x = flambeau.ones(1, device=device)
+    if discovery.backend_for(device).capabilities.strided_views:
+        with pytest.raises(OutOfMemoryError, match="tried to allocate"):
+            x.expand(1 << 33) + x.expand(1 << 33)
+
+
 def test_storage_dtypes_survive_the_way_there_and_back(device):
     storable = discovery.backend_for(device).capabilities.storage_dtypes
     for each in dtypes.ALL:

@@ -272,8 +272,11 @@ def _upper_solved(x: Tensor, R: Tensor) -> Tensor:
 
 def _qr_gradient(g: Any, Q: Tensor, R: Tensor, mode: str) -> Tensor:
     """For square R; a wide matrix is [A1 A2] with A1 = Q X and A2 = Q Y, where Y follows from Q."""
+    if mode == "r":
+        raise ArgumentError("The derivative of linalg.qr depends on Q, which is not computed when mode='r'; use "
+                            "linalg.qr(A, mode='reduced') to differentiate through it")
     rows, columns = Q._array.shape[-2], R._array.shape[-1]
-    if mode == "r" or (mode == "complete" and rows > columns):
+    if mode == "complete" and rows > columns:
         raise ArgumentError(f"linalg.qr: the derivative of qr is not implemented for mode='{mode}' of a "
                             f"{rows}x{columns} matrix; use mode='reduced'")
     k = R._array.shape[-2]

@@ -35,8 +35,8 @@ def _like(input: Tensor, record: Draw, numbers: tuple[Any, ...], generator: Gene
 def check_whole(op: str, dtype: dtypes.dtype, low: int, high: int) -> None:
     """Refuse whole numbers from [low, high) in a dtype that cannot hold all of them, or has none."""
     if dtype.is_complex or dtype.storage_only:
-        raise DtypeError(message(op, f"check_random_bounds handles only integral, floating-point and boolean types, not "
-                                 f"{dtype}", next_step="draw in another dtype and convert"))
+        raise DtypeError(message(op, "check_random_bounds handles only integral, floating-point and boolean types",
+                                 given=str(dtype), next_step="draw in another dtype and convert"))
     if dtype.is_floating_point:
         return
     bits = 1 if dtype is dtypes.bool_ else 8 * dtype.itemsize
