@@ -28,7 +28,7 @@ class ReferenceBackend(Backend):
     capabilities = Capabilities(
         storage_dtypes=frozenset(fd.ALL), emulated={fd.float16: fd.float32, fd.bfloat16: fd.float32}, simulated=True)
     devices: ClassVar[int] = 2
-    memory: ClassVar[int] = 1 << 28     # bytes of each device: few, so that to fill it takes no time
+    memory: ClassVar[int] = 1 << 30     # bytes of each device: few, so that to fill it takes no time
 
     def __init__(self) -> None:
         self.ledgers = [Ledger(f"{self.name}:{index}", self.memory) for index in range(self.devices)]

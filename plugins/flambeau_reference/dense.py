@@ -16,7 +16,7 @@ from flambeau.backend import DeviceProperties, Kernel
 from flambeau.dense import DenseBackend
 from flambeau.dtypes import dtype
 from flambeau.shapes import is_contiguous
-from flambeau_reference.array import TO_NUMPY, Array
+from flambeau_reference.array import TO_NUMPY, Array, byte_count
 from flambeau_reference.backend import ReferenceBackend
 from flambeau_reference.contract import broken
 
@@ -83,6 +83,7 @@ class DenseReferenceBackend(DenseBackend):
         return self._device.dtype_of(array)
 
     def window(self, array: Array, shape: tuple[int, ...], strides: tuple[int, ...], offset: int) -> Array:
+        array.memory.ledger.check(byte_count(shape, array.element))   # before the places take many times as much
         flat = array.values().reshape(-1)
         return self._device.store(flat[_places(shape, strides, offset)], array.element, array.memory.index)
 

@@ -413,7 +413,7 @@ _TOO_LARGE: dict[str, Callable[[Any], Any]] = {
     "add": lambda context: _spread(context) + 1,
     "binary": lambda context: _spread(context) * _spread(context),
     "unary": lambda context: _spread(context).exp(),
-    "cast": lambda context: _spread(context).to(flambeau.float16),
+    "cast": lambda context: _spread(context).to(flambeau.bool),
     "comparison": lambda context: _spread(context) > 0,
     "where": lambda context: flambeau.where(_spread(context) > 0, 1.0, 2.0),
     "cat": lambda context: flambeau.cat([_spread(context), _spread(context)]),

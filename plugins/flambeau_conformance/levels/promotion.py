@@ -79,7 +79,7 @@ def _numbers(record: OpDef, dtype: Any) -> Callable[[Any], None]:
     def run(ctx: Any) -> None:
         for shape in ((2, 3), ()):
             value = values(ctx, record, dtype, shape, 0)
-            for number in NUMBERS if record.name not in _TENSORS_ONLY else ():
+            for number in _numbers_for(ctx, record):
                 if not _sensible(record, dtype, number):
                     continue
                 result_matches(ctx, record, (value, number), f"{record.name}({dtype.name} {list(shape)}, {number!r})")
@@ -89,6 +89,13 @@ def _numbers(record: OpDef, dtype: Any) -> Callable[[Any], None]:
                         what = f"{record.name} as Python's operator on {operands[0]!r} and {operands[1]!r}"
                         result_matches(ctx, record, operands, what, sign)
     return run
+
+
+def _numbers_for(ctx: Any, record: OpDef) -> list[Any]:
+    """The numbers for an operator; complex ones where the device stores what becomes of them."""
+    if record.name in _TENSORS_ONLY:
+        return []
+    return [each for each in NUMBERS if not isinstance(each, complex) or flambeau.complex64 in ctx.storable]
 
 
 def _sensible(record: OpDef, dtype: Any, number: Any) -> bool:
@@ -118,7 +125,7 @@ def _in_place(record: OpDef, dtype: Any, partners: list[Any]) -> Callable[[Any],
                 a, b = values(ctx, record, dtype, (2, 3), 0), values(ctx, record, other, shape, 1)
                 what = f"{dtype.name}.{name}({other.name} {list(shape)})"
                 result_matches(ctx, record, (a, b), what, call, in_place=True)
-        for number in NUMBERS if record.name not in _TENSORS_ONLY else ():
+        for number in _numbers_for(ctx, record):
             if _sensible(record, dtype, number):
                 a = values(ctx, record, dtype, (2, 3), 0)
                 result_matches(ctx, record, (a, number), f"{dtype.name}.{name}({number!r})", call, in_place=True)
