@@ -12,7 +12,7 @@ from flambeau import dtypes
 from flambeau.dispatch import alias, binary, composite, front, int_to_float, to_real, unary
 from flambeau.dispatch.run import wrong_type
 from flambeau.dtypes import BOOL, COMPLEX, FLOAT
-from flambeau.errors import ArgumentError, DtypeError, UnsupportedDtypeError, message
+from flambeau.errors import ArgumentError, DtypeError, message
 from flambeau.ir import expr as ir
 from flambeau.ops import _samples, rules
 from flambeau.ops.selection import where
@@ -325,9 +325,7 @@ def _pow_name(node: Any) -> str:
     return rules.by_operand(0, "PowBackward2", named)(node) if node.edges[0] is None else named
 
 
-@binary(promote=rules.refusing_bool("pow: \"pow\" not implemented for 'Bool'; convert a tensor first, for example "
-                                    "x.long()", UnsupportedDtypeError),
-        grad_name=_pow_name, expr=lambda x, y: x ** y, domain=(0.1, 3),
+@binary(promote=rules.Powers(), grad_name=_pow_name, expr=lambda x, y: x ** y, domain=(0.1, 3),
         vjp={"input": _pow_base, "exponent": _pow_exponent}, samples=_samples.powers)
 def _pow(input: Any, exponent: Any) -> Tensor:
     """Power."""

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from flambeau import dtypes
 from flambeau.dispatch import front
 from flambeau.dispatch.run import wrong_type
 from flambeau.dtypes import BOOL, COMPLEX, FLOAT, INTEGER, dtype
-from flambeau.errors import ArgumentError, DtypeError, message
+from flambeau.errors import ArgumentError, DtypeError, UnsupportedDtypeError, message
 from flambeau.graph import Node
 from flambeau.registry import ARGUMENT
 from flambeau.tensor import Tensor
@@ -85,6 +85,24 @@ class RefusingBoolOperands:
         for each in operands:
             if each.__class__ is bool or (isinstance(each, Tensor) and each._kind.dtype.category == BOOL):
                 raise DtypeError(self.problem)
+
+
+class Powers:
+    """The rule of `pow`: no bools, and no integer to the power of a negative Python integer."""
+
+    def __call__(self, common: dtype) -> tuple[dtype, dtype]:
+        """The common dtype."""
+        if common.category == BOOL:
+            raise UnsupportedDtypeError("pow: \"pow\" not implemented for 'Bool'; convert a tensor first, for example "
+                                        "x.long()")
+        return common, common
+
+    def check(self, operands: Sequence[Any]) -> None:
+        """Refuse the power before the number is wrapped around to the dtype, unsigned ones among them."""
+        base, exponent = operands
+        if exponent.__class__ is int and exponent < 0 and dtype_of(base).category == INTEGER:
+            raise ArgumentError("pow: Integers to negative integer powers are not allowed; convert the tensor to a "
+                                "float dtype first")
 
 
 def to_bool(common: dtype) -> tuple[dtype, dtype]:
