@@ -10,6 +10,7 @@ So an author gives dense arrays, kernels on them, and two methods: `window` and 
 from __future__ import annotations
 
 import math
+import threading
 from collections.abc import Callable
 from typing import Any, ClassVar
 
@@ -17,6 +18,7 @@ from flambeau.backend import Array, Backend, Kernel
 from flambeau.dtypes import dtype
 from flambeau.shapes import contiguous_strides, is_contiguous
 
+_WRITING = threading.Lock()
 _NUMBERS = (bool, int, float, complex)
 
 
@@ -150,8 +152,9 @@ class DenseBackend(Backend):
         if target is owner and is_contiguous(target.shape, target.strides):
             owner.contents = values
             return
-        contents = self.replaced(self._contents(target), values, target.strides, target.offset)
-        owner.contents = self._as(contents, target.element, owner.element)
+        with _WRITING:  # or of two threads that write to different places of one memory, one would undo the other
+            contents = self.replaced(self._contents(target), values, target.strides, target.offset)
+            owner.contents = self._as(contents, target.element, owner.element)
 
     def _view(self, array: DenseView, shape: tuple[int, ...], strides: tuple[int, ...], offset: int,
               element: dtype) -> DenseView:

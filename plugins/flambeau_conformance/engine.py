@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 import traceback
 import warnings
@@ -144,6 +145,7 @@ def execute(case: Case, session: Session) -> Outcome:
     context = Context(session, case)
     flambeau.manual_seed(session.seed)
     before = flambeau.get_default_dtype(), flambeau.is_grad_enabled()
+    _drain(session)
     session.watch.start()
     started = time.perf_counter()
     status, message = "pass", ""
@@ -161,6 +163,14 @@ def execute(case: Case, session: Session) -> Outcome:
     kernels, fallbacks = session.watch.stop()
     way = way_of(case.op, kernels, fallbacks)
     return Outcome(status, way, seconds, message, fallbacks, context.oracle, context.samples, kernels)
+
+
+def _drain(session: Session) -> None:
+    """Forget an error that an earlier case has left behind on a device that tells of errors late."""
+    if session.backend.capabilities.asynchronous:
+        for index in range(session.backend.device_count()):
+            with contextlib.suppress(Exception):
+                session.backend.synchronize(index)
 
 
 def _line(error: BaseException) -> str:

@@ -21,7 +21,7 @@ FACTOR = 50        # what a sum of so many terms may be off more than a short on
 
 # Beside the pointwise ones: work that grows with the operand, results without ties.
 _ALONG = frozenset("""sum mean amax amin all any count_nonzero logsumexp softmax log_softmax cross_entropy nll_loss
-    mse_loss l1_loss clone cast transfer cat stack where masked_fill index_select gather embedding cumsum flip roll
+    mse_loss l1_loss clone cast transfer cat stack where masked_fill index_select gather cumsum flip roll
     linear mm matmul bmm conv1d conv2d max_pool2d avg_pool2d layer_norm group_norm batch_norm tril triu permute
     transpose reshape_copy index index_add scatter_add""".split())
 _SLOW = ("special", "special_functions")    # series: PyTorch's and ours take seconds

@@ -155,7 +155,14 @@ class Reporter:
         return {
             **report.environment(run.device, run.seed), "quick": run.quick, "levels": run.levels, "cases": run.globs,
             "seconds": round(time.monotonic() - self.started, 3), "not_reached": self.not_reached(),
-            "command": " ".join(str(each) for each in self.config.invocation_params.args)}
+            "command": self._command()}
+
+    def _command(self) -> str:
+        """What runs the same cases again, on any machine: without this one's paths."""
+        run = self.run
+        parts = ["flambeau conformance --device", str(run.device), *(f"--level {each}" for each in run.levels),
+                 *(["--quick"] if run.quick else []), *(f"--case '{each}'" for each in run.globs), f"--seed {run.seed}"]
+        return " ".join(parts)
 
     def not_reached(self) -> list[str]:
         """Kernels of the backend that no case called."""
