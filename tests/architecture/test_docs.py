@@ -136,9 +136,9 @@ def test_support_matrix_says_how_each_operator_runs(operator_pages: ModuleType, 
     from flambeau.registry import OPERATORS, primitives
 
     operator_pages.write_pages(tmp_path)
-    rows = re.findall(
-        r"^   \* - ``(\w+)``$", (tmp_path / "support.rst").read_text(encoding="utf-8"), flags=re.MULTILINE
-    )
+    page = (tmp_path / "support.rst").read_text(encoding="utf-8")
+    matrix = page.partition("\nOperators\n---------\n")[2]      # above it stand the devices that have a report
+    rows = re.findall(r"^   \* - ``(\w+)``$", matrix, flags=re.MULTILINE)
     assert rows == sorted(name for name, record in OPERATORS.items() if record.family != "composite")
     host = discovery.backend_for("cpu")
     how = {name: operator_pages.support(OPERATORS[name], host) for name in rows}

@@ -41,7 +41,8 @@ def run(site: Path):
     def run(*words: str, **more: str) -> subprocess.CompletedProcess[str]:
         path = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
         environment = {**os.environ, "PYTHONPATH": path, "FLAMBEAU_ORACLE": "numpy", "COLUMNS": "100", **more}
-        for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST"):
+        # with CI set, pytest's own summary repeats each failure in full
+        for name in ("PYTEST_ADDOPTS", "PYTEST_XDIST_WORKER", "PYTEST_CURRENT_TEST", "CI", "BUILD_NUMBER"):
             environment.pop(name, None)
         return subprocess.run(
             words, cwd=site.parent / "here", env=environment, capture_output=True, text=True, timeout=250, check=False

@@ -199,6 +199,7 @@ def index_fill(make: Any) -> Calls:
     """Of slices filled with a number."""
     yield (make(3, 4), 0, make.index(2, high=3), 2), {}
     yield (make(2, 3, 4), -1, make.index(2, high=4), 1), {}
+    yield (make(3, 4), 1, make.index(2, high=4), make()), {}
 
 
 def index_fill_tensor(make: Any) -> Calls:

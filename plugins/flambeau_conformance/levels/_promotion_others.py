@@ -284,6 +284,6 @@ def cases(subject: Any) -> Iterator[Case]:
     for default in (flambeau.float32, flambeau.float64, flambeau.float16, flambeau.bfloat16):
         if default in dtypes:
             for name in _FACTORIES:
-                if name == "complex" and default.itemsize < 4:
-                    continue   # the complex dtype that would go with it does not exist
+                if name == "complex" and (default.itemsize < 4 or default.to_complex() not in dtypes):
+                    continue   # the complex dtype that would go with it does not exist, or not on this device
                 yield Case(LEVEL, "default_dtype", f"{name}-{default.name}", _factories(name, default), default)
