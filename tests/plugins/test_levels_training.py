@@ -149,13 +149,16 @@ def shifted(position, change):
 
 
 FAULTS = {
-    "uniform from 0 to 1 always": (kernel("uniform", shifted(2, lambda high: 1.0)), "random/uniform_/float32"),
-    "a deviation that is squared": (kernel("normal", shifted(2, lambda std: std * std)), "random/normal_/float32"),
+    "uniform from 0 to 1 always": (kernel("uniform", shifted(2, lambda high: 1.0)),
+                                   "random/distribution/uniform_-float32"),
+    "a deviation that is squared": (kernel("normal", shifted(2, lambda std: std * std)),
+                                  "random/distribution/normal_-float32"),
     "the upper end included": (kernel("randint", shifted(2, lambda high: high + 1)),
                                "random/distribution/randint-dice-int64"),
     "coins that are slightly biased": (kernel("coins", shifted(1, lambda p: p * 0.95)),
                                        "random/distribution/bernoulli-float32"),
-    "a rate inverted": (kernel("exponential", shifted(1, lambda rate: 1 / rate)), "random/exponential_/float64"),
+    "a rate inverted": (kernel("exponential", shifted(1, lambda rate: 1 / rate)),
+                        "random/distribution/exponential_-float32"),
     "a mask that is not scaled": (kernel("dropout_mask", lambda whole, *args, **more: np.sign(whole(*args, **more))),
                                   "random/distribution/dropout-float32"),
     "a seed cut to a byte": (member(MT19937Generator, "manual_seed", lambda whole, self, seed: whole(self, seed % 256)),

@@ -96,7 +96,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.command is None:
             parser.print_help()
             return 0
-        return int(arguments.main(arguments))
+        status = int(arguments.main(arguments))
+        sys.stdout.flush()  # here, where a reader who has left is no error, and not when the interpreter ends
+        return status
     except UsageError as error:
         sys.stderr.write(f"{program()} {asked}: error: {' '.join(str(error).split())}\n")
         return 2
