@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
+
+import source_tree as tree
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # tests run side by side: more threads only wait for one another
 os.environ.setdefault("MPLBACKEND", "agg")  # a test never opens a window
@@ -37,3 +41,15 @@ def mnist_folder() -> Path:
         if base and list(folder.glob("train-images-idx3-ubyte*")):
             return folder
     pytest.skip("FLAMBEAU_DATA names no folder with the MNIST files")
+
+
+@pytest.fixture(scope="session")
+def operator_pages() -> ModuleType:
+    """The Sphinx extension that writes the reference and the support matrix; it needs no Sphinx for that."""
+    spec = importlib.util.spec_from_file_location(
+        "operator_pages", tree.ROOT / "docs" / "extensions" / "operator_pages.py"
+    )
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module

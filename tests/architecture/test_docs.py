@@ -8,7 +8,6 @@ them.
 from __future__ import annotations
 
 import doctest
-import importlib.util
 import os
 import re
 import subprocess
@@ -104,18 +103,6 @@ def test_every_decision_record_is_in_the_index():
     records = sorted(path.stem for path in (tree.ROOT / "docs" / "adr").glob("[0-9]*.rst"))
     assert records
     assert re.findall(r"^   (\d{4}-\S+)$", index, flags=re.MULTILINE) == records
-
-
-@pytest.fixture(scope="module")
-def operator_pages() -> ModuleType:
-    """The Sphinx extension that writes the reference; it needs no Sphinx for that."""
-    spec = importlib.util.spec_from_file_location(
-        "operator_pages", tree.ROOT / "docs" / "extensions" / "operator_pages.py"
-    )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def test_reference_has_every_public_operator_once(operator_pages: ModuleType, tmp_path: Path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from html.parser import HTMLParser
@@ -263,16 +262,6 @@ def test_the_command(path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 # ---------------------------------------------------------------------------------------------- the documentation
-@pytest.fixture(scope="module")
-def operator_pages() -> ModuleType:
-    """The Sphinx extension that writes the support matrix; it needs no Sphinx for that."""
-    spec = importlib.util.spec_from_file_location(
-        "operator_pages", tree.ROOT / "docs" / "extensions" / "operator_pages.py"
-    )
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def support_page(operator_pages: ModuleType, folder: Path, reports: Path) -> str:
