@@ -46,6 +46,19 @@ def empty(shape: tuple[int, ...], dtype: dtype, device: Device) -> Array:
     return Array(device.allocate(math.prod(shape) * dtype.itemsize), dtype, shape)
 
 
+_new = object.__new__
+
+
+def like(array: Array, dtype: dtype, lane: Any) -> Array:
+    """A new dense array of the shape of a dense one, with any contents, for a lane; `empty` without the arithmetic."""
+    result: Array = _new(Array)
+    result.device = device = array.device
+    result.shape, result.strides, result.size = array.shape, array.strides, array.size
+    result.memory = device.allocator.take(array.size * dtype.itemsize, lane)
+    result.dtype, result.offset, result.dense, result.viewed = dtype, 0, True, None
+    return result
+
+
 def view(array: Array, shape: tuple[int, ...], strides: tuple[int, ...], offset: int,
          dtype: dtype | None = None) -> Array:
     """Another view of the memory of an array; ValueError where it does not lie within it."""

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import itertools
+import re
 import threading
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from string import Template
 from typing import TYPE_CHECKING, Any
 
 import pyopencl as cl
 
-from flambeau.ir.dialect import OPENCL
 from flambeau.errors import BackendError, message
+from flambeau.ir.dialect import OPENCL
+from flambeau.ir.faults import HEADER as FAULTS
+from flambeau_opencl.cache import BinaryCache, cache_for
 
 if TYPE_CHECKING:
     from flambeau_opencl.device import Device
@@ -40,8 +44,8 @@ class Family:
         parts = [self.shared]
         for words in itertools.product(*[words for _, words in self._over]):
             if (fp64 or not {"f64", "c128"} & set(words)) and (self._only is None or self._only(*words)):
-                parts.append(self._template.substitute(dict(zip(names, words, strict=True)),
-                                                       NAME=self.kernel_name(words)))
+                wanted = dict(zip(names, words, strict=True))
+                parts.append(self._template.substitute(wanted, NAME=self.kernel_name(words)))
         return "\n".join(parts)
 
 
@@ -52,33 +56,89 @@ class Programs:
         self.device = device
         self.built: dict[tuple[str, bool], Any] = {}
         self.kernels: dict[tuple[Family, tuple[str, ...], bool], Any] = {}
+        self._families: dict[tuple[Family, bool], Any] = {}
         self.lock = threading.RLock()
 
-    def kernel(self, family: Family, words: tuple[str, ...], wide: bool = False) -> Any:
-        """A kernel of a family, built if need be; `wide`: with 64-bit indices."""
+    @cached_property
+    def cache(self) -> BinaryCache | None:
+        """Binaries on disk."""
+        return cache_for(self.device)
+
+    def kernel(self, family: Family, words: tuple[str, ...], wide: bool = False, what: str = "") -> Any:
+        """A kernel of a family, built if need be; `wide`: with 64-bit indices. Errors name `what` asked for it."""
         key = (family, words, wide)
         found = self.kernels.get(key)
         if found is None:
-            program = self.build(family.text(self.device.traits.fp64), family.name, wide)
-            found = self.kernels[key] = cl.Kernel(program, family.kernel_name(words))
+            with self.lock:
+                program = self._families.get((family, wide))
+                if program is None:
+                    text = family.text(self.device.traits.fp64)
+                    program = self._families[family, wide] = self.build(text, family.name, wide, what)
+                found = self.kernels[key] = self._get(program, family, words, what)
         return found
 
-    def build(self, text: str, name: str, wide: bool = False) -> Any:
+    def _get(self, program: Any, family: Family, words: tuple[str, ...], what: str) -> Any:
+        name = family.kernel_name(words)
+        try:
+            return cl.Kernel(program, name)
+        except cl.Error as error:
+            raise BackendError(message(
+                what or family.name, f"there is no kernel {name} for {self.device.label!r}", given=str(error),
+                next_step="" if self.device.traits.fp64 else "this device has no float64; use float32")) from error
+
+    def build(self, text: str, name: str, wide: bool = False, what: str = "") -> Any:
         """The program of a text; BackendError with the source and the compiler's log where it does not build."""
-        with self.lock:
-            program = self.built.get((text, wide))
-            if program is None:
-                program = self.built[text, wide] = self._build(text, name, wide)
+        program = self.built.get((text, wide))
+        if program is None:
+            with self.lock:
+                program = self.built.get((text, wide))
+                if program is None:
+                    program = self.built[text, wide] = self._build(text, name, wide, what)
         return program
 
-    def _build(self, text: str, name: str, wide: bool) -> Any:
+    def _build(self, text: str, name: str, wide: bool, what: str) -> Any:
+        options = self.options + (" -DWIDE" if wide else "")
+        source = OPENCL.header + FAULTS + text
+        if self.cache is not None:
+            program = self.cache.load(source, options)
+            if program is not None:
+                return program
+        try:     # pyopencl would keep a cache of its own, where the driver has none
+            program = cl.Program(self.device.context, source).build(
+                options=options, cache_dir=False)   # type: ignore[arg-type]  # its stub does not know False
+        except cl.Error as error:
+            raise BackendError(message(f"{what or name}: the program {name!r} does not build on {self.device.label!r}",
+                                       "\n" + excerpt(source, str(error)), given=f"options {options}",
+                                       next_step="this is a fault of the kernel or the driver; please report it"
+                                       )) from error
+        if self.cache is not None:
+            self.cache.store(source, options, program)
+        return program
+
+    @cached_property
+    def options(self) -> str:
+        """What programs are built with on this device."""
         traits = self.device.traits
-        options = [*(["-DCHUNKED"] if traits.cpu else []), *(["-DFP64"] if traits.fp64 else []),
-                   *(["-DWIDE"] if wide else [])]
-        source = OPENCL.header + text
-        try:
-            return cl.Program(self.device.context, source).build(options=options)
-        except cl.RuntimeError as error:
-            numbered = "\n".join(f"{number:4d}  {line}" for number, line in enumerate(source.splitlines(), 1))
-            raise BackendError(message(f"{name}: the program does not build on {self.device.label}", str(error),
-                                       given="\n" + numbered)) from error
+        config = int(getattr(self.device.handle, "single_fp_config", 0))
+        rounded = bool(config & cl.device_fp_config.CORRECTLY_ROUNDED_DIVIDE_SQRT)
+        return " ".join(option for option, wanted in (
+            ("-w", True), ("-DCHUNKED", traits.cpu), ("-DFP64", traits.fp64),
+            ("-cl-fp32-correctly-rounded-divide-sqrt", rounded)) if wanted)
+
+
+def excerpt(source: str, log: str, around: int = 4, most: int = 3) -> str:
+    """A compiler's log, and the lines of the source around the first errors that it names."""
+    lines = source.splitlines()
+    found = [int(first or second) for first, second in _ERROR.findall(log)]
+    shown = [number for number in dict.fromkeys(found) if 0 < number <= len(lines)][:most]
+    log = log.partition("Build on ")[2] or log     # what pyopencl puts before it says nothing
+    parts = [log if len(log) <= 4000 else log[:4000] + " ..."]
+    for number in shown:
+        first, last = max(1, number - around), min(len(lines), number + around)
+        parts.append(f"source, line {number}:")
+        parts += [f"{'>' if each == number else ' '}{each:5d}  {lines[each - 1]}" for each in range(first, last + 1)]
+    return "\n".join(parts)
+
+
+# "<kernel>:12:5: error: ..." is what most compilers write, "error: /tmp/x.cl:12:5: ..." what PoCL does
+_ERROR = re.compile(r":(\d+):(?:\d+:)?\s*(?:fatal )?error|error: [^\n:]*:(\d+):")

@@ -95,6 +95,7 @@ from flambeau.settings import (
     use_deterministic_algorithms as use_deterministic_algorithms,
 )
 from flambeau.shapes import Size as Size
+from flambeau.streams import Event as Event, Stream as Stream
 from flambeau.tensor import Tensor as Tensor
 from flambeau.version import __version__ as __version__
 

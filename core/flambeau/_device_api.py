@@ -1,18 +1,22 @@
-"""What `torch.cuda`, `torch.xpu` and their like have in common: questions to whichever backend serves a device type.
+"""The namespace of a device type: `torch.cuda`, `torch.xpu`, and that of any other backend's name.
 
-Nothing here knows a device: without a backend for the type, `is_available()` is False, counts are 0, and whatever
-needs a device raises the error of `discovery`, which names what to install.
+Nothing here knows a device: the questions go to whichever backend serves the type. Without one `is_available()` is
+False, counts are 0, and whatever needs a device raises the error of `discovery`, which names what to install.
+
+The public methods of `DeviceApi` are the names of all these namespaces. Modules such as `flambeau.cuda` are there so
+that `import` finds them, and hold only what is different about theirs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
-from flambeau import discovery, random
+from flambeau import discovery, random, streams
 from flambeau.device import device as device_type
-from flambeau.errors import ArgumentTypeError, DeviceError, UnsupportedError, message
+from flambeau.errors import ArgumentValueError, DeviceError, OutOfMemoryError, message
 from flambeau.tensor import Tensor
 
 
@@ -36,53 +40,68 @@ class Properties:
         return f"_DeviceProperties(name={self.name!r}, total_memory={self.total_memory}{extra})"
 
 
-class DeviceApi:
-    """The functions of one device type's namespace, as methods."""
+class DeviceApi(ModuleType):
+    """The namespace of one device type, as a module whose functions are methods."""
+
+    OutOfMemoryError = OutOfMemoryError
+    StreamContext = streams.StreamContext
+    Stream: Any
+    ExternalStream: Any
+    Event: Any
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        super().__init__(f"flambeau.{name}", f"Devices of type {name!r}: which there are, their memory, their streams.")
+        self._name = name
+        for public, each in streams.classes(name).items():
+            setattr(self, public, each)
+
+    def __reduce__(self) -> tuple[Callable[[str], DeviceApi], tuple[str]]:
+        return api, (self._name,)   # so that its functions can be pickled
 
     # -- what is there
     def is_available(self) -> bool:
         """Whether a device of this type can be used right now."""
-        return discovery.is_available(self.name)
+        return discovery.is_available(self._name)
 
     def device_count(self) -> int:
         """How many devices of this type there are."""
-        return discovery.device_count(self.name)
+        return discovery.device_count(self._name)
 
     def is_initialized(self) -> bool:
         """Whether the backend of this type is loaded and has a device."""
-        return self.name in discovery._backends and self.is_available()
+        return self._name in discovery._backends and self.is_available()
 
     def init(self) -> None:
         """Load the backend of this type. RuntimeError where there is none."""
-        discovery.backend_for(self.name)
+        discovery.backend_for(self._name)
 
-    def index_of(self, device: Any = None) -> int:
-        """The index that an argument `device` names: None is the current one. RuntimeError if it is not there."""
+    def _device(self, device: Any = None) -> device_type:
+        """The device that an argument names: None is the current one. RuntimeError if it is not there."""
         if device is None:
-            wanted = device_type(self.name)
+            wanted = device_type(self._name)
         elif isinstance(device, int):
-            wanted = device_type(self.name, device) if device >= 0 else device_type(self.name)
+            wanted = device_type(self._name, device) if device >= 0 else device_type(self._name)
         else:
             wanted = device_type(device)
-            if wanted.type != self.name:
-                raise DeviceError(f"Expected a {self.name} device, but got: {wanted}")
-        return discovery.resolve(wanted).index or 0
+            if wanted.type != self._name:
+                raise DeviceError(f"Expected a {self._name} device, but got: {wanted}")
+        return discovery.resolve(wanted)
+
+    def _index(self, device: Any = None) -> int:
+        return self._device(device).index or 0
 
     def current_device(self) -> int:
         """The index that a device string without one means. RuntimeError where there is no device."""
-        return self.index_of()
+        return self._index()
 
     def set_device(self, device: Any) -> None:
         """Make a device the current one."""
-        discovery.set_current_index(self.name, self.index_of(device))
+        discovery.set_current_index(self._name, self._index(device))
 
     def get_device_properties(self, device: Any = None) -> Properties:
         """What a device says of itself."""
-        index = self.index_of(device)
-        return Properties(discovery.backend_for(self.name).properties(index))
+        index = self._index(device)
+        return Properties(discovery.backend_for(self._name).properties(index))
 
     def get_device_name(self, device: Any = None) -> str:
         """The name of a device."""
@@ -95,15 +114,15 @@ class DeviceApi:
 
     def synchronize(self, device: Any = None) -> None:
         """Wait until everything queued on a device has run."""
-        index = self.index_of(device)
-        discovery.backend_for(self.name).synchronize(index)
+        index = self._index(device)
+        discovery.backend_for(self._name).synchronize(index)
 
     def is_bf16_supported(self, including_emulation: bool = True) -> bool:
         """Whether tensors of bfloat16 can be stored on devices of this type."""
         from flambeau.dtypes import bfloat16
         if not self.is_available():
             return False
-        capabilities = discovery.backend_for(self.name).capabilities
+        capabilities = discovery.backend_for(self._name).capabilities_of(self._index())
         emulated = bfloat16 in capabilities.emulated
         return bfloat16 in capabilities.storage_dtypes and (including_emulation or not emulated)
 
@@ -113,50 +132,50 @@ class DeviceApi:
         if device is None or device == -1:
             yield
             return
-        before = discovery.current_index(self.name)
+        before = discovery.current_index(self._name)
         self.set_device(device)
         try:
             yield
         finally:
-            discovery.set_current_index(self.name, before)
+            discovery.set_current_index(self._name, before)
 
     def device_of(self, obj: Any) -> Any:
         """`device` for the device of a tensor; nothing changes for a tensor elsewhere."""
-        mine = isinstance(obj, Tensor) and obj.device.type == self.name
+        mine = isinstance(obj, Tensor) and obj.device.type == self._name
         return self.device(obj.device if mine else None)
 
     # -- random numbers
     def manual_seed(self, seed: int) -> None:
         """Seed the current device's generator; nothing happens where there is no device."""
         if self.is_available():
-            random.default_of(discovery.resolve(device_type(self.name))).manual_seed(int(seed))
+            random.default_of(self._device()).manual_seed(int(seed))
 
     def manual_seed_all(self, seed: int) -> None:
         """Seed the generators of all devices of this type."""
         for index in range(self.device_count()):
-            random.default_of(discovery.resolve(device_type(self.name, index))).manual_seed(int(seed))
+            random.default_of(self._device(index)).manual_seed(int(seed))
 
     def seed(self) -> None:
         """Seed the current device's generator from the system's randomness."""
         if self.is_available():
-            random.default_of(discovery.resolve(device_type(self.name))).seed()
+            random.default_of(self._device()).seed()
 
     def seed_all(self) -> None:
         """Seed the generators of all devices of this type from the system's randomness."""
         for index in range(self.device_count()):
-            random.default_of(discovery.resolve(device_type(self.name, index))).seed()
+            random.default_of(self._device(index)).seed()
 
     def initial_seed(self) -> int:
         """The seed of the current device's generator."""
-        return random.default_of(device_type(self.name, self.index_of())).initial_seed()
+        return random.default_of(self._device()).initial_seed()
 
     def get_rng_state(self, device: Any = None) -> Tensor:
         """The state of a device's generator."""
-        return random.default_of(device_type(self.name, self.index_of(device))).get_state()
+        return random.default_of(self._device(device)).get_state()
 
     def set_rng_state(self, new_state: Tensor, device: Any = None) -> None:
         """Let a device's generator continue from a state."""
-        random.default_of(device_type(self.name, self.index_of(device))).set_state(new_state)
+        random.default_of(self._device(device)).set_state(new_state)
 
     def get_rng_state_all(self) -> list[Tensor]:
         """The states of the generators of all devices of this type."""
@@ -169,71 +188,139 @@ class DeviceApi:
 
     # -- memory
     def memory_stats(self, device: Any = None) -> dict[str, int]:
-        """What the backend counts of its memory, in bytes; empty where there is no device or nothing is counted."""
+        """What the backend counts of its memory, under PyTorch's names; empty where nothing is counted.
+
+        Bytes are "allocated_bytes.all.current" and ".peak", and the same of "reserved_bytes"; what else a backend
+        counts has the name that it gives.
+        """
+        said = self._counts(device)
+        found = {public: said[name] for name, public in _STATS.items() if name in said}
+        return found | {name: value for name, value in said.items() if name not in _STATS}
+
+    def _counts(self, device: Any) -> dict[str, int]:
         if not self.is_available():
             return {}
-        return dict(discovery.backend_for(self.name).memory_stats(self.index_of(device)))
+        return dict(discovery.backend_for(self._name).memory_stats(self._index(device)))
 
     def memory_allocated(self, device: Any = None) -> int:
-        """Bytes in use by tensors."""
-        return self.memory_stats(device).get("allocated", 0)
+        """Bytes in use by tensors; 0 where the backend does not count."""
+        return self._counts(device).get("allocated", 0)
 
     def max_memory_allocated(self, device: Any = None) -> int:
-        """The most bytes that were in use by tensors."""
-        return self.memory_stats(device).get("peak", 0)
+        """The most bytes that were in use by tensors since the start or `reset_peak_memory_stats`."""
+        return self._counts(device).get("peak", 0)
 
     def memory_reserved(self, device: Any = None) -> int:
         """Bytes held from the driver."""
-        return self.memory_stats(device).get("reserved", 0)
+        return self._counts(device).get("reserved", 0)
 
-    max_memory_reserved = memory_reserved
+    def max_memory_reserved(self, device: Any = None) -> int:
+        """The most bytes that were held from the driver, where the backend counts that."""
+        said = self._counts(device)
+        return max(said.get("reserved_peak", 0), said.get("reserved", 0))
 
     def mem_get_info(self, device: Any = None) -> tuple[int, int]:
-        """(free, total) bytes of a device, as far as its backend counts."""
-        total = self.get_device_properties(device).total_memory
-        return total - self.memory_reserved(device), total
+        """(free, total) bytes of a device, as far as its backend knows."""
+        said, total = self._counts(device), self.get_device_properties(device).total_memory
+        return said.get("free", max(total - said.get("reserved", 0), 0)), total
+
+    def device_memory_used(self, device: Any = None) -> int:
+        """Bytes of a device that are in use, as far as its backend knows."""
+        free, total = self.mem_get_info(device)
+        return total - free
 
     def memory_summary(self, device: Any = None, abbreviated: bool = False) -> str:
         """`memory_stats` as text."""
-        return "\n".join(f"{name}: {value} bytes" for name, value in self.memory_stats(device).items())
+        return "\n".join(f"{name}: {value}" for name, value in self.memory_stats(device).items())
+
+    def set_per_process_memory_fraction(self, fraction: float, device: Any = None) -> None:
+        """Let allocations beyond a part of the device's memory fail. NotImplementedError where the backend cannot."""
+        if not isinstance(fraction, float) or not 0 <= fraction <= 1:
+            raise ArgumentValueError(message("set_per_process_memory_fraction", "no fraction", given=repr(fraction),
+                                             allowed="a float from 0 to 1"))
+        index = self._index(device)
+        backend = discovery.backend_for(self._name)
+        backend.limit_memory(index, int(backend.properties(index).total_memory * fraction))
 
     def empty_cache(self) -> None:
-        """Give cached memory back to the driver, where the backend can."""
-        release = getattr(discovery._backends.get(self.name), "empty_cache", None)
-        if release is not None:
-            release()
+        """Give cached memory back to the driver, where the backend holds any."""
+        if self.is_initialized():
+            discovery.backend_for(self._name).empty_cache()
 
     def reset_peak_memory_stats(self, device: Any = None) -> None:
-        """Start the peak count anew, where the backend can."""
-        reset = getattr(discovery._backends.get(self.name), "reset_peak_memory_stats", None)
-        if reset is not None:
-            reset(self.index_of(device))
+        """Start the peaks anew from what is in use."""
+        discovery.backend_for(self._name).reset_peak_memory_stats(self._index(device))
+
+    def reset_accumulated_memory_stats(self, device: Any = None) -> None:
+        """Start accumulated counts anew: there are none."""
+        self._index(device)
+
+    def ipc_collect(self) -> None:
+        """Nothing to do: memory is not shared between processes."""
+
+    def can_device_access_peer(self, device: Any, peer_device: Any) -> bool:
+        """Whether a device reads the memory of another one: copies go through the host."""
+        return self._index(device) == self._index(peer_device)
 
     # -- streams
-    def stream_class(self, what: str) -> type:
-        """A class that stands for streams or events until there are any: making one says what to do instead."""
-        name = self.name
+    def current_stream(self, device: Any = None) -> Any:
+        """The stream to which this thread's work on a device goes."""
+        return self.Stream._of(streams.current_queue(self._device(device)))
 
-        class Missing:
-            def __init__(self, *args: Any, **kwargs: Any) -> None:
-                raise UnsupportedError(message(
-                    f"{name}.{what}", f"there are no {what.lower()}s to make yet: work runs in the order of the calls",
-                    next_step=f"torch.{name}.synchronize() waits for all of it"))
-        Missing.__name__ = Missing.__qualname__ = what
-        Missing.__doc__ = f"Not there yet: making a {what} raises UnsupportedError."
-        return Missing
+    def default_stream(self, device: Any = None) -> Any:
+        """The stream that a device comes with."""
+        return self.Stream._of(streams.default_queue(self._device(device)))
 
-    @contextmanager
-    def stream(self, stream: Any) -> Iterator[None]:
-        """Accepted with None, which is the only stream there is."""
+    def set_stream(self, stream: Any) -> None:
+        """Make a stream the current one of this thread, and its device the current one. Prefer a `with` block."""
         if stream is not None:
-            raise ArgumentTypeError(f"{self.name}.stream: there is one stream only; pass None")
-        yield
+            queue = streams.stream_of(stream, "set_stream")
+            self.set_device(queue.index)
+            streams.use(queue)
+
+    def stream(self, stream: Any) -> streams.StreamContext:
+        """A block in which a stream is the current one; with None nothing changes."""
+        return streams.StreamContext(stream)
+
+    def get_stream_from_external(self, data_ptr: Any, device: Any = None) -> Any:
+        """The stream over one that another library has made."""
+        return self.ExternalStream(data_ptr, device)
+
+    def is_current_stream_capturing(self) -> bool:
+        """Whether work is being recorded instead of run: never."""
+        return False
 
     # -- typed tensors
-    def typed(self, name: str) -> Any:
-        """The class `torch.cuda.FloatTensor` and its like; AttributeError for another name."""
+    def __getattr__(self, name: str) -> Any:
         from flambeau.ops.legacy import NAMES, typed_class
-        if name in NAMES:
-            return typed_class(name, self.name)
-        raise AttributeError(f"module 'flambeau.{self.name}' has no attribute {name!r}")
+        if name in NAMES:   # `torch.cuda.FloatTensor` and its like
+            return typed_class(name, self._name)
+        raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
+
+    def __dir__(self) -> list[str]:
+        return sorted(name for name in {*vars(DeviceApi), *vars(self)} if not name.startswith("_"))
+
+
+_STATS = {"allocated": "allocated_bytes.all.current", "peak": "allocated_bytes.all.peak",
+          "reserved": "reserved_bytes.all.current", "reserved_peak": "reserved_bytes.all.peak"}
+_apis: dict[str, DeviceApi] = {}
+
+
+def api(name: str) -> DeviceApi:
+    """The namespace of a device type, whether something serves it or not."""
+    found = _apis.get(name)
+    return _apis.setdefault(name, DeviceApi(name)) if found is None else found
+
+
+def members(name: str, *more: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """`__getattr__` and `__dir__` of the module that stands for a namespace and has `more` names of its own."""
+    space = api(name)
+
+    def find(attribute: str) -> Any:
+        if attribute.startswith("_"):
+            raise AttributeError(f"module {space.__name__!r} has no attribute {attribute!r}")
+        return getattr(space, attribute)
+
+    def names() -> list[str]:
+        return sorted({*space.__dir__(), *more})
+    return find, names

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from flambeau import ops
+from flambeau import discovery, ops
 from flambeau.ops.legacy import TYPED
 from flambeau.registry import ALIASES, OPERATORS
 
@@ -62,6 +62,8 @@ def _plain_function(name: str) -> Any:
             home = getattr(value, "__module__", None)
             if callable(value) and not hasattr(value, "op") and home == f"flambeau.ops.{module}":
                 return value
+        if name in discovery._offers():   # torch.opencl, say: the namespace of a device type
+            return importlib.import_module("flambeau._device_api").api(name)
     raise AttributeError(f"module 'flambeau' has no attribute {name!r}")
 
 

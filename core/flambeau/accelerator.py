@@ -1,7 +1,7 @@
 """The accelerator of this process: the one device type, beside the host, that installed backends serve.
 
 Where several are there, the one that PyTorch would prefer comes first, then the others by name. A simulated device, as
-the reference devices are, is none.
+the reference devices are, is none, nor is the host's own processor under another name.
 
 >>> import flambeau as torch
 >>> torch.accelerator.is_available() == (torch.accelerator.current_accelerator(True) is not None)
@@ -10,10 +10,11 @@ True
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
-from flambeau import discovery
-from flambeau._device_api import DeviceApi
+from flambeau import discovery, streams
+from flambeau._device_api import DeviceApi, api
 from flambeau.device import device as device_type
 from flambeau.errors import DeviceError
 
@@ -26,17 +27,18 @@ def _names() -> list[str]:
 
 
 def _computes(name: str) -> bool:
-    """Whether there is hardware beside the host's behind a device name, as far as can be told without its driver."""
+    """Whether there is a device that is hardware beside the host's processor behind a device name."""
     try:
-        capabilities = discovery.backend_for(name).capabilities
+        backend = discovery.backend_for(name)
     except DeviceError:
         return False  # disabled: it is nothing to compute on
-    return not (capabilities.host or capabilities.simulated)
+    each = [backend.capabilities_of(index) for index in range(discovery.device_count(name))]
+    return any(one.accelerator and not (one.host or one.simulated) for one in each)
 
 
 def current_accelerator(check_available: bool = False) -> device_type | None:
     """The accelerator's device type, or None where there is none with a device."""
-    return next((device_type(name) for name in _names() if discovery.is_available(name)), None)
+    return next((device_type(name) for name in _names()), None)
 
 
 def is_available() -> bool:
@@ -47,9 +49,9 @@ def is_available() -> bool:
 def _api() -> DeviceApi:
     found = current_accelerator()
     if found is None:
-        raise DeviceError("accelerator: this process has none; `python -m flambeau devices` lists what this machine "
-                          "has")
-    return DeviceApi(found.type)
+        raise DeviceError("Cannot access accelerator device when none is available; `python -m flambeau devices` lists "
+                          "what this machine has, `doctor` why something is not there")
+    return api(found.type)
 
 
 def device_count() -> int:
@@ -69,8 +71,15 @@ def set_device_index(device: Any, /) -> None:
 
 
 def device_index(device: Any, /) -> Any:
-    """Make a device the current one inside a block."""
+    """Make a device the current one inside a block; with None nothing changes."""
     return _api().device(device)
+
+
+def get_device_capability(device: Any = None, /) -> dict[str, Any]:
+    """What a device can do: "supported_dtypes", those that it stores."""
+    where = _api()._device(device)
+    stored = discovery.backend_for(where.type).capabilities_of(where.index or 0).storage_dtypes
+    return {"supported_dtypes": set(stored)}
 
 
 def synchronize(device: Any = None, /) -> None:
@@ -78,36 +87,89 @@ def synchronize(device: Any = None, /) -> None:
     _api().synchronize(device)
 
 
+def current_stream(device: Any = None, /) -> streams.Stream:
+    """The stream to which this thread's work on a device goes."""
+    found: streams.Stream = streams.Stream._of(streams.current_queue(_api()._device(device)))
+    return found
+
+
+def set_stream(stream: streams.Stream) -> None:
+    """Make a stream the current one of this thread, and its device the current one. Prefer a `with` block."""
+    _api().set_stream(stream)
+
+
 current_device_idx = current_device_index
 set_device_idx = set_device_index
 
 
+# ---------------------------------------------------------------------------------------------- memory
 def empty_cache() -> None:
-    """Give cached memory back to the driver, where the backend can."""
+    """Give cached memory back to the driver, where the backend holds any."""
     _api().empty_cache()
 
 
-def memory_stats(device: Any = None, /) -> dict[str, int]:
-    """What the backend counts of its memory, in bytes."""
-    return _api().memory_stats(device)
+def empty_host_cache() -> None:
+    """Give cached memory of the host back: none is held."""
+    _api()
 
 
-def memory_allocated(device: Any = None, /) -> int:
+def memory_stats(device_index: Any = None, /) -> dict[str, int]:
+    """What the backend counts of its memory; see `torch.cuda.memory_stats`."""
+    return _api().memory_stats(device_index)
+
+
+def memory_allocated(device_index: Any = None, /) -> int:
     """Bytes in use by tensors."""
-    return _api().memory_allocated(device)
+    return _api().memory_allocated(device_index)
 
 
+def max_memory_allocated(device_index: Any = None, /) -> int:
+    """The most bytes that were in use by tensors."""
+    return _api().max_memory_allocated(device_index)
+
+
+def memory_reserved(device_index: Any = None, /) -> int:
+    """Bytes held from the driver."""
+    return _api().memory_reserved(device_index)
+
+
+def max_memory_reserved(device_index: Any = None, /) -> int:
+    """The most bytes that were held from the driver, where the backend counts that."""
+    return _api().max_memory_reserved(device_index)
+
+
+def reset_peak_memory_stats(device_index: Any = None, /) -> None:
+    """Start the peaks anew from what is in use."""
+    _api().reset_peak_memory_stats(device_index)
+
+
+def reset_accumulated_memory_stats(device_index: Any = None, /) -> None:
+    """Start accumulated counts anew: there are none."""
+    _api().reset_accumulated_memory_stats(device_index)
+
+
+def get_memory_info(device_index: Any = None, /) -> tuple[int, int]:
+    """(free, total) bytes of a device, as far as its backend knows."""
+    return _api().mem_get_info(device_index)
+
+
+# ---------------------------------------------------------------------------------------------- namespaces
 def get_device_module(device: Any = None) -> Any:
-    """The namespace of a device type: `torch.cuda` for "cuda:0". RuntimeError for a type without one.
+    """The namespace of a device type, `torch.cuda` for "cuda:0": every type that a backend serves has one.
+
+    RuntimeError for any other.
 
     >>> import flambeau as torch
     >>> torch.get_device_module("cuda").__name__
     'flambeau.cuda'
     """
-    import importlib
     wanted = current_accelerator() or device_type("cpu") if device is None else device_type(device)
-    try:
+    if wanted.type in _MODULES:
         return importlib.import_module(f"flambeau.{wanted.type}")
-    except ModuleNotFoundError:
-        raise DeviceError(f"Device '{wanted.type}' does not have a corresponding module registered as "
-                          f"'torch.{wanted.type}'.") from None
+    if wanted.type in discovery._offers():
+        return api(wanted.type)
+    raise DeviceError(f"Device '{wanted.type}' does not have a corresponding module registered as "
+                      f"'torch.{wanted.type}'; `python -m flambeau devices` lists what backends serve")
+
+
+_MODULES = ("cpu", *_FIRST)

@@ -17,6 +17,9 @@ Everything else has a decomposition. A kernel
   inputs as they are. (A pointwise kernel may keep the order of its operands' dimensions.) It raises ValueError,
   TypeError or IndexError for what does not fit: the core then explains. An asynchronous device may raise what
   depends on the data later, from `synchronize` or `to_host`, and works on.
+- may return NotImplemented, before it has changed anything: "not for these arguments". The core goes on as if there
+  were no such kernel, with the operator's decomposition, else on the host. So a kernel for speed may cover the common
+  cases only. Views, "item", "cast" and factories that are primitives have nothing to go on with, and do not decline.
 
 Pointwise kernels broadcast, take a Python number in place of an array (of the category of the array's dtype or a lower
 one; OverflowError for an integer that the dtype cannot hold), and accept `out=`, an array to write to, which may be an
@@ -30,6 +33,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from flambeau.dtypes import dtype
+from flambeau.errors import UnsupportedError, message
+from flambeau.queues import Queue
 from flambeau.shapes import is_contiguous
 
 API_VERSIONS = (1,)  # the versions of this contract that the core speaks, the newest last
@@ -44,10 +49,11 @@ class Capabilities:
     storage_dtypes: frozenset[dtype]
     emulated: Mapping[dtype, dtype]  # stored dtypes that the core casts to another one for arithmetic
     strided_views: bool = True      # arrays are views over memory; False: dense ones, see `flambeau.dense`
-    simulated: bool = False         # no hardware of its own: never taken for the machine's accelerator
+    simulated: bool = False         # a fake for tests: never taken for the machine's accelerator
+    accelerator: bool = True        # hardware beside the host's processor; False for that processor by another name
     host: bool = False              # its arrays are host arrays: it serves as the host for every other backend
     asynchronous: bool = False      # kernels return before they have run
-    streams: bool = False
+    streams: bool = False           # several queues on one device
     unified_memory: bool = False
     deterministic: bool = True
     autocast_dtype: str = "bfloat16"
@@ -90,7 +96,8 @@ class Backend:
         raise NotImplementedError
 
     def synchronize(self, index: int) -> None:
-        """Wait until everything queued on device `index` has run. Nothing to do for a synchronous backend."""
+        """Wait until everything queued on device `index`, on all its queues, has run. Nothing to do for a synchronous
+        backend."""
 
     # -- arrays
     def empty(self, shape: tuple[int, ...], dtype: dtype, index: int) -> Array:
@@ -143,6 +150,34 @@ class Backend:
         raise NotImplementedError("a kernel gave no array, and the backend does not say how to make one of it")
 
     # -- optional, with defaults
+    def capabilities_of(self, index: int) -> Capabilities:
+        """What device `index` can do, where the devices differ: in what they store, say. `host`, `asynchronous`,
+        `streams` and `strided_views` are the same for all."""
+        return self.capabilities
+
+    def diagnosis(self) -> str:
+        """Why there is no device, and what to do next, for the errors and `flambeau doctor`. Asked where there is
+        none."""
+        return ""
+
+    def default_queue(self, index: int) -> Queue:
+        """The queue that a thread uses for device `index` while it has chosen none. The core asks once."""
+        return Queue(self, index)
+
+    def new_queue(self, index: int, priority: int, native: Any = None) -> Queue:
+        """A further queue; a negative priority goes before others. `native` is one of the driver's to be used."""
+        if native is not None:
+            raise UnsupportedError(message(f"device {self.name!r}", "cannot use a stream that another library made"))
+        return Queue(self, index, priority)
+
+    def use_queue(self, queue: Queue) -> None:
+        """What this thread asks of the queue's device from now on (kernels, copies, both ways to the host) goes there.
+        Memory that nobody holds any more may be had again at once by the queue in which it was allocated."""
+
+    def keep_for(self, array: Array, queue: Queue) -> None:
+        """The memory of an array is used in another queue, too: once nobody holds it, it is not had again before that
+        queue has done what it has to do by then."""
+
     def default_generator(self, index: int) -> Any:
         """The generator of device `index` that kernels of draws get; None for `flambeau.philox.PhiloxGenerator`."""
         return None
@@ -151,11 +186,16 @@ class Backend:
         """Use up to `count` threads of the host for an operator, where that means anything."""
 
     def memory_stats(self, index: int) -> Mapping[str, int]:
-        """Bytes by name ("allocated", "reserved", "peak"), empty where the backend does not count."""
+        """Bytes by name: "allocated" and its "peak", "reserved" and its "reserved_peak", and "free" where the driver
+        tells; empty where the backend does not count. Other counts have names of its own."""
         return {}
 
     def reset_peak_memory_stats(self, index: int) -> None:
-        """Start the count of "peak" anew from what is allocated."""
+        """Start the peaks anew from what is allocated."""
+
+    def limit_memory(self, index: int, size: int) -> None:
+        """From now on let allocations that would need more than `size` bytes in all raise OutOfMemoryError."""
+        raise UnsupportedError(message(f"device {self.name!r}", "its memory cannot be limited"))
 
     def empty_cache(self) -> None:
         """Give memory that is held but not used back to the driver."""

@@ -5,20 +5,9 @@
 (True, 1)
 """
 
-from __future__ import annotations
+from flambeau._device_api import members
 
-from flambeau._device_api import DeviceApi
-
-_api = DeviceApi("cpu")
-
-is_available = _api.is_available
-device_count = _api.device_count
-is_initialized = _api.is_initialized
-synchronize = _api.synchronize
-get_device_properties = _api.get_device_properties
-manual_seed = _api.manual_seed
-Stream = _api.stream_class("Stream")
-stream = _api.stream
+__getattr__, __dir__ = members("cpu")
 
 
 def current_device() -> str:

@@ -173,6 +173,8 @@ class DenseBackend(Backend):
         """The kernel that the core calls, from one on dense arrays."""
         def call(*args: Any, out: DenseView | None = None) -> Any:
             result = kernel(*[self._plain(each) for each in args])
+            if result is NotImplemented:
+                return result
             if out is not None:
                 if tuple(result.shape) != out.shape:
                     raise ValueError(f"a result of shape {list(result.shape)} does not fit {list(out.shape)}")

@@ -42,7 +42,7 @@ class Kind:
     are keyed by it. `kind.to(dtype)` is the sibling with another dtype on the same device.
     """
 
-    __slots__ = ("_siblings", "array_type", "backend", "device", "differentiable", "dtype", "emulated",
+    __slots__ = ("_siblings", "array_type", "backend", "capabilities", "device", "differentiable", "dtype", "emulated",
                  "index", "kernels", "native")
 
     def __init__(self, dtype_: dtype, device_: device, backend: Backend, siblings: dict[dtype, Kind]) -> None:
@@ -54,13 +54,14 @@ class Kind:
         self.array_type = backend.array_type
         self.native = backend.native_dtype(dtype_)
         self.differentiable = dtype_.is_differentiable
-        self.emulated = dtype_ in backend.capabilities.emulated
+        self.capabilities = backend.capabilities_of(self.index)
+        self.emulated = dtype_ in self.capabilities.emulated
         self._siblings = siblings
 
     @property
     def compute(self) -> Kind:
         """The kind in which arithmetic on this one is done: itself, or a wider one where the dtype is emulated."""
-        return self.to(self.backend.capabilities.emulated[self.dtype]) if self.emulated else self
+        return self.to(self.capabilities.emulated[self.dtype]) if self.emulated else self
 
     def to(self, dtype_: dtype) -> Kind:
         """The kind with this dtype on the same device. DtypeError if the device cannot store it."""
@@ -70,7 +71,7 @@ class Kind:
             return self._make(dtype_)
 
     def _make(self, dtype_: dtype) -> Kind:
-        check_storable(self.backend, dtype_)
+        check_storable(dtype_, self.device, self.capabilities)
         return self._siblings.setdefault(dtype_, Kind(dtype_, self.device, self.backend, self._siblings))
 
     def of(self, array: Any) -> Kind:
@@ -84,17 +85,24 @@ class Kind:
         return kind_of, (self.dtype, self.device)
 
 
-def check_storable(backend: Backend, dtype_: dtype) -> None:
-    """Raise DtypeError if this backend's devices cannot store the dtype."""
-    if dtype_ not in backend.capabilities.storage_dtypes:
-        names = ", ".join(sorted(each.name for each in backend.capabilities.storage_dtypes))
-        raise DtypeError(message(f"device {backend.name!r}", f"cannot store {dtype_}", allowed=names,
-                                 next_step="convert on the host first, for example x.to(torch.float32)"))
+def check_storable(dtype_: dtype, where: device, capabilities: Capabilities) -> None:
+    """Raise DtypeError if a device with these capabilities cannot store the dtype."""
+    stored = capabilities.storage_dtypes
+    if dtype_ not in stored:
+        advice = next((text for wide, name, text in _INSTEAD if dtype_.name == wide and any(
+            each.name == name for each in stored)), "convert on the host first, for example x.to(torch.float32)")
+        raise DtypeError(message(f"device {str(where)!r}", f"cannot store {dtype_}",
+                                 allowed=", ".join(sorted(each.name for each in stored)), next_step=advice))
+
+
+_INSTEAD = (("float64", "float32", "use float32: x.float() before it goes there, or dtype=torch.float32"),
+            ("complex128", "complex64", "use complex64: x.cfloat() before it goes there, or dtype=torch.complex64"))
 
 
 _lock = threading.RLock()              # guards the tables below; never held while a plugin's code runs
 _backends: dict[str, Backend] = {}
 _found: dict[str, tuple[DeviceProperties, ...]] = {}   # a loaded backend's devices, as counted when it was loaded
+_diagnoses: dict[str, str] = {}        # what a loaded backend without a device says of that
 _disabled: dict[str, str] = {}
 _offered: dict[str, Any] = {}          # device name -> entry point or class, not loaded yet
 _outvoted: dict[str, list[Any]] = {}   # further entry points for a name that is taken
@@ -199,6 +207,7 @@ def _forget(name: str) -> None:
     """Drop what belongs to a loaded backend, or to one that was being loaded."""
     _backends.pop(name, None)
     _found.pop(name, None)
+    _diagnoses.pop(name, None)
     if _manager is not None and _manager.has_plugin(name):
         _manager.unregister(name=name)
     for key in [each for each in _kinds if each.type == name]:
@@ -364,6 +373,9 @@ class _Loading:
             found.append(backend.properties(index))
             if not isinstance(found[-1], DeviceProperties):
                 raise BackendError(f"properties({index}) gave {found[-1]!r}; allowed: DeviceProperties")
+        if not count:
+            self.step = "diagnosis() ran"
+            _diagnoses[self.name] = " ".join(str(backend.diagnosis()).split())
         return tuple(found)
 
 
@@ -495,11 +507,19 @@ def _resolve(wanted: device) -> device:
         return wanted if wanted.index is None else device(wanted.type)
     count = len(_found[wanted.type])
     index = current_index(wanted.type) if wanted.index is None else wanted.index
+    if not count:
+        raise DeviceError(message(f"device {str(wanted)!r}", diagnosis(wanted.type)))
     if index >= count:
-        have = f"{count} device{'s' if count != 1 else ''} of this type" if count else "no device of this type"
+        have = f"{count} device{'s' if count != 1 else ''} of this type"
         raise DeviceError(message(f"device {str(wanted)!r}", "invalid device ordinal", given=f"index {index}",
                                   allowed=have, next_step="`python -m flambeau devices` lists what this machine has"))
     return wanted if wanted.index is not None else device(wanted.type, index)
+
+
+def diagnosis(name: str) -> str:
+    """Why a backend that is loaded has no device, and what to do next, as it says itself, or in general."""
+    return _diagnoses.get(name) or ("there is no device of this type: its backend works, but found none; is the driver "
+                                    "installed? `python -m flambeau devices` lists what this machine has")
 
 
 _current = threading.local()
@@ -528,26 +548,28 @@ def kind_of(dtype_: dtype, where: Any) -> Kind:
         wanted = canonical
     found = siblings.get(dtype_)
     if found is None:
-        backend = backend_for(wanted.type)
-        check_storable(backend, dtype_)
-        found = siblings.setdefault(dtype_, Kind(dtype_, resolve(wanted), backend, siblings))
+        backend, canonical = backend_for(wanted.type), resolve(wanted)
+        check_storable(dtype_, canonical, backend.capabilities_of(canonical.index or 0))
+        found = siblings.setdefault(dtype_, Kind(dtype_, canonical, backend, siblings))
     return found
 
 
 def report() -> list[dict[str, Any]]:
     """What `devices` and `doctor` show: every offered backend with its devices or the reason why it is disabled.
 
-    A row holds "name", "devices" as (device, properties), "reason", "origin", and "outvoted": the origins of further
-    plugins for the same name, which are not used.
+    A row holds "name", "devices" as (device, properties), "reason", "diagnosis" (of a backend without a device),
+    "origin", and "outvoted": the origins of further plugins for the same name, which are not used.
     """
     rows: list[dict[str, Any]] = []
     for name in sorted(set(_offers()) | set(_disabled)):
-        row: dict[str, Any] = {"name": name, "devices": [], "reason": "", "origin": origin(_offers().get(name)),
+        row: dict[str, Any] = {"name": name, "devices": [], "reason": "", "diagnosis": "",
+                               "origin": origin(_offers().get(name)),
                                "outvoted": [origin(each) for each in _outvoted.get(name, ())]}
         try:
             alone = backend_for(name).capabilities.host
             row["devices"] = [(device(name) if alone else device(name, index), properties)
                               for index, properties in enumerate(_found[name])]
+            row["diagnosis"] = "" if _found[name] else diagnosis(name)
         except DeviceError as error:
             row["reason"] = _disabled.get(name, str(error))
         rows.append(row)

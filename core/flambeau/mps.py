@@ -5,19 +5,15 @@
 True
 """
 
-from __future__ import annotations
+from flambeau._device_api import api, members
 
-from flambeau._device_api import DeviceApi
+__getattr__, __dir__ = members("mps", "current_allocated_memory", "driver_allocated_memory", "recommended_max_memory")
 
-_api = DeviceApi("mps")
+# PyTorch has other names here than for the other types.
+current_allocated_memory = api("mps").memory_allocated
+driver_allocated_memory = api("mps").memory_reserved
 
-is_available = _api.is_available
-device_count = _api.device_count
-synchronize = _api.synchronize
-manual_seed = _api.manual_seed
-seed = _api.seed
-get_rng_state = _api.get_rng_state
-set_rng_state = _api.set_rng_state
-empty_cache = _api.empty_cache
-current_allocated_memory = _api.memory_allocated
-driver_allocated_memory = _api.memory_reserved
+
+def recommended_max_memory() -> int:
+    """Bytes that tensors may take: the memory of the device."""
+    return api("mps").get_device_properties().total_memory

@@ -62,6 +62,7 @@ class OpDef:
         promote, expr, domain, samples: the dtype rule, scalar expression, and what tests draw inputs from.
         excluded: categories of dtypes (BOOL, INTEGER, ...) that the operator is not defined for.
         uncast: positions of operands that promotion leaves alone.
+        loop: what a reduction or a scan does with elements, one of the records of `flambeau.ir.reductions`.
         namespace: where the function is found: "torch", "nn.functional", "linalg", "Tensor" (a method only), several
             of them, or "internal".
         dtype_rule: "any" for operators that only move data, so that emulated dtypes need no cast; for those that
@@ -70,9 +71,9 @@ class OpDef:
 
     __slots__ = (
         "call", "decomposition", "defaults", "differentiable", "doc", "domain", "dtype_rule", "excluded", "expr",
-        "family", "function", "grad_name", "inplace", "inplace_call", "lists", "method", "module", "name", "namespace",
-        "no_fallback", "outputs", "parameters", "plans", "promote", "public", "samples", "save_plans", "shape_rule",
-        "tensors", "uncast", "vjps")
+        "family", "function", "grad_name", "inplace", "inplace_call", "lists", "loop", "method", "module", "name",
+        "namespace", "no_fallback", "outputs", "parameters", "plans", "promote", "public", "samples", "save_plans",
+        "shape_rule", "tensors", "uncast", "vjps")
 
     def __init__(self, name: str, family: str, function: Callable[..., Any], *,
                  vjp: Mapping[Any, Vjp] | str | None = None, outputs: Sequence[str] = ("result",),
@@ -80,7 +81,7 @@ class OpDef:
                  domain: Any = None, samples: Callable[..., Iterable[Any]] | None = None, namespace: str = "torch",
                  method: bool = True, inplace: bool = False, grad_name: Any = None, shape_rule: Any = None,
                  dtype_rule: Any = None, no_fallback: bool = False, excluded: Sequence[int] = (),
-                 uncast: Sequence[int] = ()) -> None:
+                 uncast: Sequence[int] = (), loop: Any = None) -> None:
         self.name = name
         self.family = family
         self.function = function
@@ -100,7 +101,7 @@ class OpDef:
         self.namespace, self.method, self.inplace = namespace, method, inplace
         self.grad_name = grad_name or _camel(name) + "Backward0"
         self.shape_rule, self.dtype_rule, self.no_fallback = shape_rule, dtype_rule, no_fallback
-        self.excluded, self.uncast = tuple(excluded), tuple(uncast)
+        self.excluded, self.uncast, self.loop = tuple(excluded), tuple(uncast), loop
         self.plans: dict[Any, Any] = {}
         self.save_plans: dict[Any, SavePlan] = {}
         self.call: Callable[..., Any] = function      # canonical arguments

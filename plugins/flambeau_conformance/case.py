@@ -46,8 +46,9 @@ class Subject:
     name: str
     backend: Backend
     dtypes: tuple[dtype, ...]    # what it stores, in a fixed order
+    index: int = 0               # of the device, where the devices of a backend differ
 
     @property
     def capabilities(self) -> Capabilities:
-        """What its backend declares."""
-        return self.backend.capabilities
+        """What its backend declares for it."""
+        return self.backend.capabilities_of(self.index)

@@ -53,7 +53,7 @@ class Context:
         self.torch: Any = oracles.torch_or_none()
         self.rng = rng_of(session.seed, case.id)
         self.tolerances: Tolerances = session.tolerances
-        self.storable = session.backend.capabilities.storage_dtypes
+        self.storable = session.backend.capabilities_of(session.device.index or 0).storage_dtypes
         self.oracle = ""       # which one answered, for the report
         self.samples = 0       # calls that were compared
 
@@ -153,6 +153,7 @@ def execute(case: Case, session: Session) -> Outcome:
         with warnings.catch_warnings(), flambeau.fallback("allow"):
             warnings.simplefilter("ignore")
             case.run(context)
+            _wait(session)
     except AssertionError as failure:
         status, message = "fail", str(failure) or _line(failure)
     except Exception as error:  # noqa: BLE001 - whatever a stranger's kernel raises is the outcome
@@ -165,8 +166,19 @@ def execute(case: Case, session: Session) -> Outcome:
     return Outcome(status, way, seconds, message, fallbacks, context.oracle, context.samples, kernels)
 
 
+def _wait(session: Session) -> None:
+    """Raise what a device that tells of errors late has not told yet: it belongs to the case that ends here."""
+    if session.backend.capabilities.asynchronous:
+        for index in range(session.backend.device_count()):
+            try:
+                session.backend.synchronize(index)
+            except Exception as error:
+                raise Failure(f"after the case, device {index} told of an error: {type(error).__name__}: {error}") \
+                    from error
+
+
 def _drain(session: Session) -> None:
-    """Forget an error that an earlier case has left behind on a device that tells of errors late."""
+    """Forget errors that are left from before: of a case that failed otherwise, or of the program around the suite."""
     if session.backend.capabilities.asynchronous:
         for index in range(session.backend.device_count()):
             with contextlib.suppress(Exception):

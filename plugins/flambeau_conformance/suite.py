@@ -14,9 +14,10 @@ from flambeau_conformance.engine import Session
 
 def subject(name: str) -> Subject:
     """The device type that a device string names, as cases are made for it."""
-    kind = device(name).type
-    backend = discovery.backend_for(kind)
-    return Subject(kind, backend, tuple(each for each in ALL if each in backend.capabilities.storage_dtypes))
+    where = discovery.resolve(device(name))
+    backend, index = discovery.backend_for(where.type), where.index or 0
+    stored = backend.capabilities_of(index).storage_dtypes
+    return Subject(where.type, backend, tuple(each for each in ALL if each in stored), index)
 
 
 def cases(name: str, levels: Collection[str] | None = None, quick: bool = False) -> list[Case]:

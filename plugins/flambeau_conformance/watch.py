@@ -19,7 +19,8 @@ def forget_plans() -> None:
 class Watch:
     """Counts the calls of a backend's kernels between `start` and `stop`.
 
-    The kernels of the backend's table are replaced by ones that leave a note and go on; `remove` puts the table back.
+    The kernels of the backend's table are replaced by ones that leave a note and go on; `remove` puts the table back. A
+    kernel that declines its arguments has not run.
     """
 
     def __init__(self, backend: Backend) -> None:
@@ -38,8 +39,10 @@ class Watch:
         note = self.seen.add
 
         def noting(*args: Any, **kwargs: Any) -> Any:
-            note(name)
             result = kernel(*args, **kwargs)
+            if result is NotImplemented:   # it declined: another kernel, or the host, does the work
+                return result
+            note(name)
             if name == self.followed and not kwargs:
                 self.last = args
             return result

@@ -41,7 +41,7 @@ class ReferenceBackend(Backend):
         return self.devices
 
     def properties(self, index: int) -> DeviceProperties:
-        return DeviceProperties(f"simulated device {index}", self.ledgers[index].limit, {"numpy": np.__version__})
+        return DeviceProperties(f"simulated device {index}", self.memory, {"numpy": np.__version__})
 
     # -- arrays
     def empty(self, shape: tuple[int, ...], dtype: dtype, index: int) -> Array:
@@ -80,7 +80,7 @@ class ReferenceBackend(Backend):
                     dtype: dtype) -> Array:
         """The kernel that is a view: the array's memory, read as another dtype."""
         self.check("reinterpret", array)
-        self._check_storable("reinterpret", dtype)
+        self._check_storable("reinterpret", dtype, array.memory.index)
         return self._view(array, dtype, size, strides, offset)
 
     def layout(self, array: Array) -> tuple[tuple[int, ...], int]:
@@ -110,6 +110,9 @@ class ReferenceBackend(Backend):
     def reset_peak_memory_stats(self, index: int) -> None:
         self.ledgers[index].peak = self.ledgers[index].allocated
 
+    def limit_memory(self, index: int, size: int) -> None:
+        self.ledgers[index].limit = size
+
     # -- what kernels and their checks use
     def check(self, where: str, array: Any) -> None:
         """Refuse what is no array of this backend."""
@@ -125,14 +128,18 @@ class ReferenceBackend(Backend):
 
     def _allocate(self, shape: tuple[int, ...], element: dtype, index: int) -> Array:
         check_ints("empty", "shape", shape)
-        self._check_storable("empty", element)
         if index.__class__ is not int or not 0 <= index < self.devices:
             raise broken("empty", "no such device", given=index, promised=f"0 to {self.devices - 1}")
+        self._check_storable("empty", element, index)
         shape = tuple(shape)
-        return Array(Memory(self, index, byte_count(shape, element)), element, shape, contiguous_strides(shape))
+        return Array(self.new_memory(index, byte_count(shape, element)), element, shape, contiguous_strides(shape))
 
-    def _check_storable(self, where: str, element: dtype) -> None:
-        if element not in self.capabilities.storage_dtypes:
+    def new_memory(self, index: int, size: int) -> Memory:
+        """Bytes of a device that nobody else has."""
+        return Memory(self, index, size)
+
+    def _check_storable(self, where: str, element: dtype, index: int) -> None:
+        if element not in self.capabilities_of(index).storage_dtypes:
             raise broken(where, f"dtype {element}", promised="a dtype that the device stores")
 
     def _view(self, array: Array, element: dtype, shape: tuple[int, ...], strides: tuple[int, ...],

@@ -165,8 +165,9 @@ class Checked:
         self._check_dtypes(args, arrays)
 
     def _check_dtypes(self, args: Sequence[Any], arrays: Sequence[Array]) -> None:
+        stored = self.backend.capabilities_of(arrays[0].memory.index if arrays else args[-1]).storage_dtypes
         for (name, annotation, _), value in zip(self.schema, args, strict=True):
-            if annotation == "dtype" and value not in self.backend.capabilities.storage_dtypes:
+            if annotation == "dtype" and value not in stored:
                 raise broken(self.where, f"{name} is {value}", promised="a dtype that the device stores")
             if annotation != "Tensor" and not annotation.startswith("list"):
                 continue
@@ -179,10 +180,11 @@ class Checked:
                     raise broken(self.where, f"{name} has elements of {each.element}",
                                  promised=" or ".join(map(str, allowed)))
         if arrays and not self.record.moves(args):
-            self._check_computes(arrays[0].element)
+            self._check_computes(arrays[0])
 
-    def _check_computes(self, element: dtype) -> None:
-        if element not in self.backend.capabilities.compute_dtypes:
+    def _check_computes(self, array: Array) -> None:
+        element = array.element
+        if element not in self.backend.capabilities_of(array.memory.index).compute_dtypes:
             raise broken(self.where, f"arithmetic in {element}", promised="a dtype that the device computes with: the "
                          "core casts emulated ones")
 
@@ -193,7 +195,7 @@ class Checked:
         promoted = [each for each in arrays if not any(each is other for other in uncast)] or arrays
         element = promoted[0].element
         if not self.record.moves(args):
-            self._check_computes(element)
+            self._check_computes(promoted[0])
         if element.category in self.record.excluded:
             raise broken(self.where, f"operands of {element}", promised="what the operator's record does not exclude")
         self._check_room(arrays, element)

@@ -70,6 +70,9 @@ class DenseReferenceBackend(DenseBackend):
     def reset_peak_memory_stats(self, index: int) -> None:
         self._device.reset_peak_memory_stats(index)
 
+    def limit_memory(self, index: int, size: int) -> None:
+        self._device.limit_memory(index, size)
+
     def dense_empty(self, shape: tuple[int, ...], dtype: dtype, index: int) -> Array:
         return self._device.empty(shape, dtype, index)
 

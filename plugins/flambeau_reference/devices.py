@@ -40,6 +40,10 @@ class AsynchronousError(FlambeauError, RuntimeError):
     """What a kernel found wrong with its data after its call had returned."""
 
 
+class AsynchronousIndexError(AsynchronousError, IndexError):
+    """The same of an index that was out of range, for programs that catch that."""
+
+
 class AsynchronousBackend(ReferenceBackend):
     """Kernels return before they have looked at their data; what is wrong with it is told at the next synchronization.
 
@@ -60,7 +64,8 @@ class AsynchronousBackend(ReferenceBackend):
             self.late[index].clear()
             kernel, error = errors[0]
             more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-            raise AsynchronousError(message(
+            kind = AsynchronousIndexError if isinstance(error, IndexError) else AsynchronousError
+            raise kind(message(
                 kernel, f"failed on device '{self.name}:{index}' after its call had returned{more}", given=str(error),
                 next_step="this line only waited; synchronize after each call to find the one")) from error
 

@@ -5,6 +5,50 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flambeau_opencl.kernels import movement
+from flambeau_opencl.kernels import (
+    conv,
+    creation,
+    gather,
+    indexing,
+    joining,
+    linalg,
+    loss,
+    matmul,
+    movement,
+    normalization,
+    optimizer,
+    pointwise,
+    pooling,
+    random,
+    reduction,
+    scan,
+    scatter,
+    search,
+    select,
+    softmax,
+    sorting,
+)
 
-KERNELS: dict[str, Callable[..., Any]] = {**movement.KERNELS}
+KERNELS: dict[str, Callable[..., Any]] = {
+    **conv.KERNELS,
+    **creation.KERNELS,
+    **gather.KERNELS,
+    **indexing.KERNELS,
+    **joining.KERNELS,
+    **linalg.KERNELS,
+    **loss.KERNELS,
+    **matmul.KERNELS,
+    **movement.KERNELS,
+    **normalization.KERNELS,
+    **optimizer.KERNELS,
+    **pointwise.KERNELS,
+    **pooling.KERNELS,
+    **random.KERNELS,
+    **reduction.KERNELS,
+    **scan.KERNELS,
+    **scatter.KERNELS,
+    **search.KERNELS,
+    **select.KERNELS,
+    **softmax.KERNELS,
+    **sorting.KERNELS,
+}

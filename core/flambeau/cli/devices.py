@@ -40,8 +40,8 @@ def main(arguments: argparse.Namespace) -> int:
             rows.append((str(where), "ready", properties.name, size, backend["origin"]))
         if not backend["devices"]:
             rows.append((name, "missing", "", "", backend["origin"]))
-            reason = backend["reason"] or "its plugin works, but it found no device (is the driver installed?)"
-            missing.append(f"{name}: {reason}\n    next step: {discovery.hint(name)}")
+            missing.append(f"{name}: {backend['diagnosis']}" if backend["diagnosis"] else
+                           f"{name}: {backend['reason']}\n    next step: {discovery.hint(name)}")
     print(table(("DEVICE", "STATE", "NAME", "MEMORY", "PROVIDED BY"), rows))
     if simulated:
         print(f"\nsimulated, for testing programs and backends: {', '.join(simulated)}")

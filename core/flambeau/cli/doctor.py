@@ -56,6 +56,8 @@ def main(arguments: argparse.Namespace) -> int:
             print(f"\n{row['name']} is offered by {other}, too, which is not used: {row['origin']} comes first")
         if row["reason"]:
             print(f"\n{row['name']} is disabled: {row['reason']}\n    next step: {discovery.hint(row['name'])}")
+        if row["diagnosis"]:
+            print(f"\n{row['name']} has no device: {row['diagnosis']}")
     commands = list(_commands())
     if commands:
         print("\n" + table(("COMMAND", "STATE", "PROVIDED BY"), commands))

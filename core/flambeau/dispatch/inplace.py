@@ -40,8 +40,8 @@ def bind_inplace(record: OpDef) -> Callable[..., Tensor]:
             plan = plans.get(input._kind)
             if plan is None:
                 plan = plans[input._kind] = make_plan(record, args)
-            if plan and plan[2] is input._kind:
-                plan[0](input._array, out=input._array)
+            if plan and plan[2] is input._kind and \
+                    plan[0](input._array, out=input._array) is not NotImplemented:
                 bump(input)
                 return input
         return general_inplace(record, args)
@@ -71,7 +71,8 @@ def _bind_inplace_binary(record: OpDef) -> Callable[..., Tensor]:
         if plan is False or plan[2] is not kind:
             return general_inplace(record, (input, other))
         try:
-            plan[0](input._array, operand_, out=input._array)
+            if plan[0](input._array, operand_, out=input._array) is NotImplemented:
+                return general_inplace(record, (input, other))
         except (ValueError, TypeError, OverflowError):
             return general_inplace(record, (input, other))
         cell = input._counter

@@ -134,12 +134,11 @@ def compute(record: OpDef, operands: Sequence[Any]) -> Tensor:
     if record.uncast:
         _show_dtype(record, operands, arrays, wide)
     kernel = kind.kernels.get(record.name)
-    if kernel is None:
+    rounded = wide is not inside and target is inside
+    result = None if kernel is None else make_result(record, kernel, arrays, wide if rounded else target, operands)
+    if result is None:
         return _without_kernel(record, operands, arrays, wide, target)
-    if wide is not inside and target is inside:
-        result = make_result(record, kernel, arrays, wide, operands)
-        return cast(result, target)
-    return make_result(record, kernel, arrays, target, operands)
+    return cast(result, target) if rounded else result
 
 
 def _show_dtype(record: OpDef, operands: Sequence[Any], arrays: list[Any], inside: Kind) -> None:
@@ -161,8 +160,9 @@ def _as_operand(value: Any, position: int, record: OpDef, inside: Kind) -> Any:
     return cast(value, inside)._array
 
 
-def make_result(record: OpDef, kernel: Any, arrays: Sequence[Any], kind: Kind, operands: Sequence[Any]) -> Tensor:
-    """Call a kernel and wrap its result, explaining shapes that do not fit."""
+def make_result(record: OpDef, kernel: Any, arrays: Sequence[Any], kind: Kind,
+                operands: Sequence[Any]) -> Tensor | None:
+    """Call a kernel and wrap its result, explaining shapes that do not fit; None where it declines."""
     try:
         array = kernel(*arrays)
     except FlambeauError:
@@ -170,6 +170,8 @@ def make_result(record: OpDef, kernel: Any, arrays: Sequence[Any], kind: Kind, o
     except (ValueError, TypeError, MemoryError) as error:
         raise unfit(record, operands, error) from None
     if array.__class__ is not kind.array_type:
+        if array is NotImplemented:
+            return None
         array = kind.backend.as_array(array)
     return make(array, kind)
 
@@ -181,8 +183,9 @@ def unfit(record: OpDef, operands: Sequence[Any], error: Exception) -> Exception
 
 
 def _without_kernel(record: OpDef, operands: Sequence[Any], arrays: Sequence[Any], wide: Kind, target: Kind) -> Tensor:
-    tensors = [make(array, wide) if isinstance(each, Tensor) and array.__class__ is wide.array_type else array
-               for each, array in zip(operands, arrays, strict=True)]
+    tensors = [make(array, each._kind if position in record.uncast else wide)
+               if isinstance(each, Tensor) and array.__class__ is wide.array_type else array
+               for position, (each, array) in enumerate(zip(operands, arrays, strict=True))]
     if record.decomposition is not None:
         result = record.decomposition(*tensors)
     else:
@@ -263,6 +266,8 @@ def bind_unary(record: OpDef) -> Callable[..., Tensor]:
         except MemoryError as error:
             raise explained(record, (input,), error) from None
         if array.__class__ is not array_type:
+            if array is NotImplemented:
+                return general(record, (input,))
             array = kind.backend.as_array(array)
         result: Tensor = new(Tensor)
         result._array = array
@@ -317,6 +322,8 @@ def bind_binary(record: OpDef, long_way: Callable[..., Tensor] = general) -> Cal
             except (OverflowError, MemoryError):  # beyond the dtype: the long way wraps it; beyond memory: it explains
                 return general(record, (input, other))
         if array.__class__ is not array_type:
+            if array is NotImplemented:
+                return general(record, (input, other))
             array = kind.backend.as_array(array)
         result: Tensor = new(Tensor)
         result._array = array
@@ -420,6 +427,8 @@ def bind_pointwise(record: OpDef) -> Callable[..., Tensor]:
         except (ValueError, TypeError, MemoryError) as error:
             raise unfit(record, args, error) from None
         if array.__class__ is not array_type:
+            if array is NotImplemented:
+                return general(record, args)
             array = kind.backend.as_array(array)
         result: Tensor = new(Tensor)
         result._array = array

@@ -199,6 +199,8 @@ def finish(record: OpDef, args: tuple[Any, ...], result: Any, kind: Kind, wanted
         return outputs
     output: Tensor = new(Tensor)
     if result.__class__ is not kind.array_type:
+        if result is NotImplemented:  # the kernel declines
+            return _without_kernel(record, args, kind, None, wanted)
         result = kind.backend.as_array(result)
     output._array = result
     output._kind = kind if kind.native is not None and result.dtype is kind.native else kind.of(result)

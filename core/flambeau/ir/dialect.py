@@ -10,8 +10,11 @@ in OpenCL C, where `int8` is a vector of eight. `f16` and `bf16` are stored as `
     FOR_EACH(i, n) {...}  the loop over n items: a chunk of neighbours per work item where a processor's cores run it
                           (CHUNKED), so that the loop becomes vector instructions; else a stride of all work items, so
                           that neighbouring work items read neighbouring memory
+    INDEPENDENT           before a loop: its iterations may run at once, though an output may be an operand, too
+    VECTORS               there are vectors of 32 bytes: f32x8, f64x4, i32x8, i64x4
     index_t               i32, or i64 where an array of the launch is too large for that (WIDE)
     layout_t, locate      sizes and strides of up to four operands, passed by value; the offset of flat index i
+    LANE, LANES           number of this work item in its group, and how many the group has
     ERRORS, FAIL(code)    the last parameters of a kernel that can fail on its data; the first failure is kept
 """
 
@@ -45,6 +48,9 @@ typedef i32 index_t;
     i = ITEM * i##_chunk, i##_end = i + i##_chunk < i##_n ? i + i##_chunk : i##_n; i < i##_end; ++i)
 #else
 #define FOR_EACH(i, n) for (index_t i = ITEM, i##_n = (index_t)(n); i < i##_n; i += ITEMS)
+#endif
+#ifndef INDEPENDENT
+#define INDEPENDENT
 #endif
 typedef struct { i64 size[8]; i64 stride[4][8]; i64 rank; } layout_t;
 FUNCTION i64 locate(const layout_t *layout, int operand, i64 flat) {
@@ -81,11 +87,22 @@ OPENCL = Dialect("OpenCL C", """
 #define BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
 #define ITEM ((index_t)get_global_id(0))
 #define ITEMS ((index_t)get_global_size(0))
+#define LANE ((int)get_local_id(0))
+#define LANES ((int)get_local_size(0))
 #define COMPARE_AND_SWAP(p, old, new) atomic_cmpxchg((volatile __global int *)(p), old, new)
 #ifdef FP64
 #pragma OPENCL EXTENSION cl_khr_fp64 : enable
 typedef double f64;
 typedef double2 c128;
+#endif
+#pragma OPENCL FP_CONTRACT OFF
+#ifdef CHUNKED
+#define INDEPENDENT _Pragma("clang loop vectorize(assume_safety)")
+#define VECTORS
+typedef float8 f32x8; typedef int8 i32x8;
+#ifdef FP64
+typedef double4 f64x4; typedef long4 i64x4;
+#endif
 #endif
 typedef uchar b8; typedef uchar u8; typedef char i8; typedef ushort u16; typedef short i16;
 typedef uint u32; typedef int i32; typedef ulong u64; typedef long i64; typedef ulong2 u128;
@@ -101,6 +118,8 @@ CUDA = Dialect("CUDA C", """
 #define BARRIER() __syncthreads()
 #define ITEM ((index_t)(blockIdx.x * (i64)blockDim.x + threadIdx.x))
 #define ITEMS ((index_t)(gridDim.x * (i64)blockDim.x))
+#define LANE ((int)threadIdx.x)
+#define LANES ((int)blockDim.x)
 #define COMPARE_AND_SWAP(p, old, new) atomicCAS((int *)(p), old, new)
 #define FP64
 typedef unsigned char b8; typedef unsigned char u8; typedef signed char i8; typedef unsigned short u16;

@@ -10,6 +10,8 @@ from typing import Any
 
 from flambeau import dispatch, dtypes, shapes
 from flambeau.errors import ArgumentTypeError, DimensionError, DtypeError, UnsupportedDtypeError
+from flambeau.ir import expr
+from flambeau.ir.reductions import HIGHEST, LOWEST, Reduction, Search
 from flambeau.ops import _faces, _samples
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
@@ -51,13 +53,13 @@ def _extremum_shape(op: str, input: Tensor, dim: Shape, keepdim: bool) -> Shape:
 
 
 
-@dispatch.primitive(vjp={"input": _shared}, samples=_samples.extremes)
+@dispatch.primitive(vjp={"input": _shared}, samples=_samples.extremes, loop=Reduction(LOWEST, expr.maximum))
 def _amax(input: Tensor, dim: Shape, keepdim: bool) -> Shape:
     """The largest element over dimensions; nan where there is one."""
     return _extremum_shape("amax", input, dim, keepdim)
 
 
-@dispatch.primitive(vjp={"input": _shared}, samples=_samples.extremes)
+@dispatch.primitive(vjp={"input": _shared}, samples=_samples.extremes, loop=Reduction(HIGHEST, expr.minimum))
 def _amin(input: Tensor, dim: Shape, keepdim: bool) -> Shape:
     """The smallest element over dimensions; nan where there is one."""
     return _extremum_shape("amin", input, dim, keepdim)
@@ -219,13 +221,21 @@ def _place_shape(op: str, input: Tensor, dim: int | None, keepdim: bool) -> Shap
     return shapes.reduced_shape(input.shape, dims, keepdim)
 
 
-@dispatch.primitive(vjp="none", samples=_samples.places)
+def _larger(x: expr.Expr, best: expr.Expr) -> expr.Expr:
+    return expr.logical_or(x > best, expr.logical_and(expr.isnan(x), expr.eq(best, best)))
+
+
+def _smaller(x: expr.Expr, best: expr.Expr) -> expr.Expr:
+    return expr.logical_or(x < best, expr.logical_and(expr.isnan(x), expr.eq(best, best)))
+
+
+@dispatch.primitive(vjp="none", samples=_samples.places, loop=Search(LOWEST, _larger))
 def _argmax(input: Tensor, dim: int | None, keepdim: bool) -> Shape:
     """The index of the largest element, of all (flattened) or along a dimension; nan is the largest."""
     return _place_shape("argmax", input, dim, keepdim)
 
 
-@dispatch.primitive(vjp="none", samples=_samples.places)
+@dispatch.primitive(vjp="none", samples=_samples.places, loop=Search(HIGHEST, _smaller))
 def _argmin(input: Tensor, dim: int | None, keepdim: bool) -> Shape:
     """The index of the smallest element, of all (flattened) or along a dimension; nan is the smallest."""
     return _place_shape("argmin", input, dim, keepdim)

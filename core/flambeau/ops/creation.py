@@ -494,7 +494,7 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Tenso
     steps = _check_steps(steps, "logspace")
     kind = _space_kind(first, last, dtype, device, out)
     wide = kind.to(dtypes.complex128 if kind.dtype.is_complex else dtypes.float64) \
-        if dtypes.float64 in kind.backend.capabilities.storage_dtypes else kind
+        if dtypes.float64 in kind.capabilities.storage_dtypes else kind
     exponents = _linspace(first, last, steps, wide if kind.dtype.category >= FLOAT else kind).to(wide.dtype)
     result = (_full((), base, wide) ** exponents).to(kind.dtype)
     return finish(result, out, requires_grad, layout, "logspace")

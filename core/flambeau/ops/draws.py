@@ -62,6 +62,8 @@ def _bind(record: OpDef) -> Callable[..., Tensor]:
             if isinstance(error, NotImplementedError):
                 raise
             raise ArgumentError(message(name, str(error))) from error
+        if array is NotImplemented:
+            return _filled(without_kernel(record, args, kind), out)
         return make(array, kind)
     return call
 

@@ -103,6 +103,8 @@ def _bind(record: OpDef) -> Callable[..., Tensor]:
         except ValueError as error:
             shapes.check_nonnegative(args[0] if isinstance(args[0], tuple) else (), name)
             raise ArgumentError(message(name, str(error))) from error
+        if result._array is NotImplemented:
+            return without_kernel(record, args, kind)
         result._kind = kind
         return result
     return call

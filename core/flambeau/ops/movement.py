@@ -85,7 +85,7 @@ def convert(input: Tensor, kind: Kind) -> Tensor:
     if have.dtype.category == COMPLEX and kind.dtype.category not in (COMPLEX, BOOL):
         warnings.warn("Casting complex values to real discards the imaginary part", UserWarning, stacklevel=3)
     if have.device is not kind.device:
-        if have.dtype not in kind.backend.capabilities.storage_dtypes:
+        if have.dtype not in kind.capabilities.storage_dtypes:
             input = _cast(input, kind.dtype)  # the cast comes first where the device there cannot store what is here
         input = _transfer(input, kind)
     return input if input._kind is kind else _cast(input, kind.dtype)
@@ -241,9 +241,8 @@ def _quickly(self: Tensor, value: Any) -> bool:
     if self._view is not None or (self._edge is not None and STATE.enabled):
         return False
     kernel = self._kind.kernels.get("fill_")
-    if kernel is None:
+    if kernel is None or kernel(self._array, value) is NotImplemented:
         return False
-    kernel(self._array, value)
     bump(self)
     return True
 

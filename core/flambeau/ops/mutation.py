@@ -18,7 +18,7 @@ STACK = modes.STACK
 def mutate(record: OpDef, args: tuple[Any, ...], target: Tensor) -> Tensor:
     """Run an operator in the memory of its first argument through the backend's in-place kernel, `<name>_`.
 
-    Without such a kernel the result is computed and copied over the tensor. Recorded like any in-place change.
+    Without such a kernel, or where it declines, the result is computed and copied over the tensor. Recorded like any in-place change.
     """
     if ACTIVE and STACK.modes:
         return modes.through(record, lambda *args: mutate(record, args, args[0]), args, {})
@@ -36,10 +36,12 @@ def mutate(record: OpDef, args: tuple[Any, ...], target: Tensor) -> Tensor:
               [None if each is None else each._array for each in value] if position in record.lists else value
               for position, value in enumerate(args)]
     try:
-        kernel(*arrays)
+        declined = kernel(*arrays) is NotImplemented
     except (ValueError, TypeError, IndexError):
         record.function(*args)
         raise
+    if declined:
+        return write_inplace(record, args, lambda: record.call(*args), target)
     bump(target)
     if node is not None:
         _adopt(node, record, target)

@@ -11,6 +11,8 @@ from typing import Any
 from flambeau import dispatch, dtypes, shapes
 from flambeau.dtypes import INTEGER
 from flambeau.errors import DtypeError
+from flambeau.ir import expr
+from flambeau.ir.reductions import Reduction
 from flambeau.ops import _faces, _samples
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
@@ -30,7 +32,7 @@ def _named(stem: str) -> Any:
 
 
 # ---------------------------------------------------------------------------------------------- sums
-@dispatch.primitive(samples=_samples.sums, grad_name=_named("Sum"), vjp={
+@dispatch.primitive(samples=_samples.sums, grad_name=_named("Sum"), loop=Reduction(0, lambda a, b: a + b), vjp={
     "input": lambda g, input_shape, dim, keepdim: _faces.spread(g, input_shape, dim, keepdim)})
 def _sum(input: Tensor, dim: Shape, keepdim: bool, dtype: dtypes.dtype) -> Shape:
     """Sum over dimensions, in `dtype`."""
@@ -59,7 +61,8 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
     return _sum(input, shapes.reduction_dims(dim, len(input._array.shape)), keepdim, wanted)
 
 
-@dispatch.operator(samples=_samples.sums, grad_name=_named("Mean"), vjp={
+@dispatch.operator(samples=_samples.sums, grad_name=_named("Mean"),
+                   loop=Reduction(0, lambda a, b: a + b, finish=lambda total, count: total / count), vjp={
     "input": lambda g, input_shape, dim, keepdim:
         _faces.spread(g / _faces.count(input_shape, dim), input_shape, dim, keepdim)})
 def _mean(input: Tensor, dim: Shape, keepdim: bool) -> Tensor:
@@ -108,7 +111,8 @@ def _others(input: Tensor, dim: int) -> Tensor:
     return before * after
 
 
-@dispatch.primitive(samples=_samples.products, grad_name=_named("Prod"), vjp={"input": _product_gradient})
+@dispatch.primitive(samples=_samples.products, grad_name=_named("Prod"), loop=Reduction(1, lambda a, b: a * b),
+                    vjp={"input": _product_gradient})
 def _prod(input: Tensor, dim: Shape, keepdim: bool, dtype: dtypes.dtype) -> Shape:
     """Product over dimensions, in `dtype`."""
     return shapes.reduced_shape(input.shape, dim, keepdim)
@@ -185,7 +189,8 @@ def _truth_dtype(input: Tensor, result: Tensor) -> Tensor:
     return result.to(dtypes.uint8) if input._kind.dtype is dtypes.uint8 else result
 
 
-@dispatch.operator(vjp="none", samples=_samples.over_dims)
+@dispatch.operator(vjp="none", samples=_samples.over_dims,
+                   loop=Reduction(False, expr.logical_or, load=lambda x: expr.ne(x, 0)))
 def _any(input: Tensor, dim: Shape, keepdim: bool) -> Tensor:
     """Whether some element is not zero."""
     return _sum(input != 0, dim, keepdim, dtypes.int64) > 0
@@ -204,7 +209,8 @@ def any(input: Tensor, dim: Any = None, keepdim: bool = False) -> Tensor:
     return _truth_dtype(input, _any(input, shapes.reduction_dims(dim, len(input._array.shape)), keepdim))
 
 
-@dispatch.operator(vjp="none", samples=_samples.over_dims)
+@dispatch.operator(vjp="none", samples=_samples.over_dims,
+                   loop=Reduction(True, expr.logical_and, load=lambda x: expr.ne(x, 0)))
 def _all(input: Tensor, dim: Shape, keepdim: bool) -> Tensor:
     """Whether no element is zero."""
     return _sum(input == 0, dim, keepdim, dtypes.int64) == 0

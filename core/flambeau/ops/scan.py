@@ -8,6 +8,8 @@ from flambeau import dispatch, dtypes, shapes
 from flambeau.dtypes import INTEGER
 from flambeau.errors import ArgumentError, DtypeError, ShapeError, UnsupportedDtypeError
 from flambeau.finfo import finfo
+from flambeau.ir import expr
+from flambeau.ir.reductions import HIGHEST, LOWEST, RunningSearch, Scan
 from flambeau.ops import _faces, _samples
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
@@ -25,7 +27,8 @@ def _conj(x: Tensor) -> Tensor:
     return x.conj() if x._kind.dtype.is_complex else x
 
 
-@dispatch.primitive(samples=_samples.cumulated, vjp={"input": lambda g, dim: _reversed_sum(g, dim)})
+@dispatch.primitive(samples=_samples.cumulated, loop=Scan(0, lambda a, b: a + b),
+                    vjp={"input": lambda g, dim: _reversed_sum(g, dim)})
 def _cumsum(input: Tensor, dim: int, dtype: dtypes.dtype) -> Shape:
     """Running sums along a dimension, in `dtype`."""
     return input.shape
@@ -74,7 +77,7 @@ def _product_gradient(g: Tensor, input: Tensor, result: Tensor, dim: int) -> Ten
     return cat(columns, dim)
 
 
-@dispatch.primitive(samples=_samples.cumulated, vjp={
+@dispatch.primitive(samples=_samples.cumulated, loop=Scan(1, lambda a, b: a * b), vjp={
     "input": lambda g, input, result, dim: _product_gradient(g, input, result, dim)})
 def _cumprod(input: Tensor, dim: int, dtype: dtypes.dtype) -> Shape:
     """Running products along a dimension, in `dtype`."""
@@ -120,7 +123,16 @@ def _selected(g: Any, indices: Tensor, input_shape: Shape, dim: int) -> Tensor:
     return g[0].new_zeros(input_shape).scatter_add(dim, indices, g[0])
 
 
-@dispatch.primitive(samples=_samples.running, outputs=("values", "indices"), vjp={
+def _not_below(x: expr.Expr, best: expr.Expr) -> expr.Expr:
+    return expr.logical_or(x >= best, expr.isnan(x))
+
+
+def _not_above(x: expr.Expr, best: expr.Expr) -> expr.Expr:
+    return expr.logical_or(x <= best, expr.isnan(x))
+
+
+@dispatch.primitive(samples=_samples.running, outputs=("values", "indices"),
+                    loop=RunningSearch(LOWEST, _not_below), vjp={
     "input": lambda g, indices, input_shape, dim: _selected(g, indices, input_shape, dim)})
 def _cummax(input: Tensor, dim: int) -> Shape:
     """Running maxima along a dimension, and where the latest of them is."""
@@ -141,7 +153,8 @@ def cummax(input: Tensor, dim: int) -> Any:
     return _CummaxResult(*_cummax(input, _faces.one_dim("cummax", dim, input.dim())))
 
 
-@dispatch.operator(samples=_samples.running, outputs=("values", "indices"), vjp={
+@dispatch.operator(samples=_samples.running, outputs=("values", "indices"),
+                   loop=RunningSearch(HIGHEST, _not_above), vjp={
     "input": lambda g, indices, input_shape, dim: _selected(g, indices, input_shape, dim)})
 def _cummin(input: Tensor, dim: int) -> tuple[Tensor, Tensor]:
     """Running minima: the maxima of what orders the other way round."""

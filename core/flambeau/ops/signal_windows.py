@@ -35,7 +35,7 @@ def _window(op: str, M: int, sym: bool, shape: Callable[[Tensor, float], Any], o
     kind = factory_kind(dtype, device)
     if not older and kind.dtype not in (dtypes.float32, dtypes.float64):
         raise ArgumentValueError(f"{op} expects float32 or float64 dtypes, got: {kind.dtype}")
-    storable = kind.backend.capabilities.storage_dtypes
+    storable = kind.capabilities.storage_dtypes
     wide = kind.to(dtypes.float64) if dtypes.float64 in storable else kind
     if M == 1:
         result = creation.ones(1, dtype=kind.dtype, device=kind.device)

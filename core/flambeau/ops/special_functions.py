@@ -105,7 +105,7 @@ def log_ndtr(input: Tensor) -> Tensor:
 # ---------------------------------------------------------------------------------------------- Bessel functions
 def _wide(x: Tensor) -> Tensor:
     """The tensor in float64, where the device has it."""
-    return x.to(dtypes.float64) if dtypes.float64 in x._kind.backend.capabilities.storage_dtypes else x
+    return x.to(dtypes.float64) if dtypes.float64 in x._kind.capabilities.storage_dtypes else x
 
 
 def _weighed(term: Callable[..., Tensor], points: Sequence[tuple[float, ...]], like: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
+import itertools
 import os
 import sys
 import time
@@ -25,6 +26,7 @@ from flambeau.registry import OpDef
 from flambeau.tensor import Tensor
 from flambeau_conformance import calling
 from flambeau_conformance.case import Case, Subject
+from flambeau_conformance.levels import _memory_limits
 from flambeau_conformance.levels._shared import (
     case_function,
     check_equal,
@@ -70,6 +72,8 @@ def cases(subject: Subject) -> Iterator[Case]:
     yield Case(LEVEL, "out-of-memory", "recovers", case_function(_recovers))
     yield Case(LEVEL, "statistics", "counts", case_function(_statistics), quick=True)
     yield Case(LEVEL, "statistics", "peak", case_function(_peak))
+    for (op, variant), function in _memory_limits.CASES.items():
+        yield Case(LEVEL, op, variant, case_function(function), quick=variant == "limit")
 
 
 # ---------------------------------------------------------------------------------------------- measuring
@@ -263,15 +267,25 @@ def _autograd(context: Context) -> Callable[[], Any]:
 
 
 def _training(context: Context) -> Callable[[], Any]:
+    return _steps(context, [200])
+
+
+def _batches(context: Context) -> Callable[[], Any]:
+    """Steps of training with batches of ever other sizes."""
+    return _steps(context, [200, 7, 64, 33, 128, 1, 190, 65])
+
+
+def _steps(context: Context, sizes: list[int]) -> Callable[[], Any]:
     flambeau.manual_seed(0)
     model = flambeau.nn.Sequential(flambeau.nn.Linear(32, 64), flambeau.nn.ReLU(), flambeau.nn.Linear(64, 4))
     model.to(context.device)
     optimizer = flambeau.optim.Adam(model.parameters(), lr=1e-3)
-    x, y = _large(context, 200, 32), _large(context, 200, 4)
+    x, y, turn = _large(context, max(sizes), 32), _large(context, max(sizes), 4), itertools.cycle(sizes)
 
     def run() -> None:
+        size = next(turn)
         optimizer.zero_grad()
-        flambeau.nn.functional.mse_loss(model(x), y).backward()
+        flambeau.nn.functional.mse_loss(model(x[:size]), y[:size]).backward()
         optimizer.step()
     return run
 
@@ -279,7 +293,7 @@ def _training(context: Context) -> Callable[[], Any]:
 PROGRAMS: dict[str, Program] = {
     "elementwise": _elementwise, "inplace": _inplace, "reductions": _reductions, "products": _products,
     "moves": _moves, "views": _views, "index": _index, "sorting": _sorting, "factories": _factories, "draws": _draws,
-    "transfers": _transfers, "errors": _errors, "autograd": _autograd, "training": _training}
+    "transfers": _transfers, "errors": _errors, "autograd": _autograd, "training": _training, "batches": _batches}
 _VIEWS = ("views",)
 
 

@@ -8,9 +8,6 @@ from NumPy, or for the registry's operators from the same call made alone, which
 
 from __future__ import annotations
 
-import contextlib
-import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -24,6 +21,7 @@ from flambeau.registry import OpDef
 from flambeau.tensor import Tensor
 from flambeau_conformance import calling
 from flambeau_conformance.case import Case, Subject
+from flambeau_conformance.levels import _stream_programs
 from flambeau_conformance.levels._shared import (
     Host,
     bits,
@@ -36,16 +34,15 @@ from flambeau_conformance.levels._shared import (
     raises,
     upload,
 )
+from flambeau_conformance.levels._threads import THREADS, together
 from flambeau_conformance.oracle import flat
 
 if TYPE_CHECKING:
     from flambeau_conformance.engine import Context
 
 LEVEL = "streams"
-THREADS = 3
 PAIR = 2          # threads that call one operator at once
 ROUNDS = 6
-PATIENCE = 30.0   # seconds that a thread may take before it counts as hanging
 
 
 def cases(subject: Subject) -> Iterator[Case]:
@@ -64,45 +61,12 @@ def cases(subject: Subject) -> Iterator[Case]:
     if subject.capabilities.asynchronous:
         yield Case(LEVEL, "asynchronous", "errors", case_function(_late_error))
         yield Case(LEVEL, "asynchronous", "results", case_function(_queued))
-    yield Case(LEVEL, "stream", "namespace", case_function(_namespace))
-    if subject.capabilities.streams:
-        yield Case(LEVEL, "stream", "two", case_function(_two_streams))
+    for name, function in _stream_programs.PROGRAMS.items():
+        yield Case(LEVEL, "stream", name, case_function(function),
+                   quick=name in ("namespace", "current", "two", "event-order", "record-stream"))
 
 
 # ---------------------------------------------------------------------------------------------- threads that race
-@contextlib.contextmanager
-def _switching() -> Iterator[None]:
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-5)
-    try:
-        yield
-    finally:
-        sys.setswitchinterval(before)
-
-
-def together(work: Callable[[int], None], count: int = THREADS) -> None:
-    """Run `work(number)` in several threads that start at the same moment; raises what the first of them raised."""
-    gate = threading.Barrier(count)
-    errors: list[tuple[int, BaseException]] = []
-
-    def run(number: int) -> None:
-        try:
-            gate.wait(PATIENCE)
-            work(number)
-        except Exception as error:  # noqa: BLE001 - carried over to the thread that waits
-            errors.append((number, error))
-    threads = [threading.Thread(target=run, args=(number,), daemon=True) for number in range(count)]
-    with _switching():
-        for each in threads:
-            each.start()
-        for each in threads:
-            each.join(PATIENCE)
-    assert not any(each.is_alive() for each in threads), f"a thread has not come back after {PATIENCE} seconds"
-    if errors:
-        number, error = min(errors, key=lambda each: each[0])
-        raise AssertionError(f"thread {number}: {type(error).__name__}: {error}") from error
-
-
 Program = Callable[["Context", int], None]
 
 
@@ -503,36 +467,3 @@ def _queued(context: Context) -> None:
         del x
     for tensor, expected in results:
         check_same(download(tensor), np.full((50, 50), expected, np.float32), "a queued product")
-
-
-def _namespace(context: Context) -> None:
-    """The namespace of the device type, where there is one, has the one stream that there is."""
-    import importlib
-    try:
-        module = importlib.import_module(f"flambeau.{context.device.type}")
-    except ModuleNotFoundError:
-        return
-    module.synchronize()
-    assert module.is_available(), "is_available() of a device that is in use"
-    check_equal(module.device_count(), context.backend.device_count(), "device_count()")
-    with module.stream(None):
-        x = flambeau.ones(3, device=context.device) + 1
-    check_same(download(x), np.full(3, 2, np.float32), "a sum inside stream(None)")
-
-
-def _two_streams(context: Context) -> None:
-    """Work on another stream, which this one waits for."""
-    import importlib
-    module = importlib.import_module(f"flambeau.{context.device.type}")
-    stream = module.Stream()
-    x = upload(context, np.arange(1000, dtype=np.float32))
-    stream.wait_stream(module.current_stream())
-    with module.stream(stream):
-        y = x * 3
-        event = module.Event()
-        event.record(stream)
-    event.wait()
-    check_same(download(y + 1), np.arange(1000, dtype=np.float32) * 3 + 1, "a sum of another stream's result")
-    stream.synchronize()
-    event.synchronize()
-    assert event.query(), "an event that was waited for has not happened"

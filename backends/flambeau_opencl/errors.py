@@ -1,0 +1,124 @@
+"""Errors that come late: what a kernel found wrong with its data, or a driver with its launch, after the call returned.
+
+Kernels that can fail store a launch's number and a code (`flambeau.ir.faults`) in a small buffer of their device. The
+ring remembers what the latest of these launches were: operator, shapes, dtypes and the line of the program that asked
+for them. `check` is called wherever the program waits for the device; it reads the buffer only if such a launch was
+queued since it last did, raises the error, clears the buffer, and the device works on.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyopencl as cl
+
+from flambeau.errors import DeviceError, FlambeauError, OutOfMemoryError, message
+from flambeau.ir.faults import FAULTS
+
+if TYPE_CHECKING:
+    from flambeau_opencl.device import Device
+
+RING = 64          # launches that are remembered; one that is older is named by its number
+LATEST = 6         # launches that a driver's error names
+_LIBRARY = frozenset({"flambeau", "flambeau_opencl", "flambeau_conformance", "contextlib", "functools"})
+_LAST = (1 << 31) - 2
+
+_EXHAUSTED = frozenset({"MEM_OBJECT_ALLOCATION_FAILURE", "OUT_OF_HOST_MEMORY"})
+_HINTS = {
+    "OUT_OF_RESOURCES": "drivers say so of a kernel that ran out of registers or time, or reached beyond its memory",
+    "DEVICE_NOT_AVAILABLE": "the device was reset or taken away; start the program anew",
+    "INVALID_COMMAND_QUEUE": "an earlier kernel has broken the queue; start the program anew",
+}
+
+
+class Faults:
+    """The error buffer and the ring of one device."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._lock = threading.Lock()
+        self.buffer: Any = None                # two i32: the launch that failed first, and why
+        self.latest: deque[str] = deque(maxlen=LATEST)    # names of the kernels launched last, checked or not
+        self._ring: list[tuple[int, str] | None] = [None] * RING
+        self._queued = self._read = 0          # the number of the last checked launch; that when the buffer was read
+
+    def register(self, op: str, arrays: Sequence[Any]) -> tuple[Any, int]:
+        """Take note of a launch that can fail: (the error buffer, the launch's number)."""
+        where = f"{described(op, arrays)} queued at {caller()}"
+        with self._lock:
+            if self.buffer is None:
+                device = self._device
+                self.buffer = cl.Buffer(device.context, cl.mem_flags.READ_WRITE | cl.mem_flags.COPY_HOST_PTR,
+                                        hostbuf=np.zeros(2, np.int32))
+            number = self._queued = self._queued % _LAST + 1
+            self._ring[number % RING] = (number, where)
+        return self.buffer, number
+
+    def check(self) -> None:
+        """Raise what a checked launch found, if there was one since the last check. The queue has been waited for."""
+        if self._read == self._queued:
+            return
+        with self._lock:
+            if self._read == self._queued:
+                return
+            self._read = self._queued
+            queue = self._device.queue
+            found = np.empty(2, np.int32)
+            cl.enqueue_copy(queue, found, self.buffer, is_blocking=True)
+            number, code = found.tolist()
+            if not number:
+                return
+            cl.enqueue_fill_buffer(queue, self.buffer, b"\0", 0, 8)
+            queue.finish()
+            known = self._ring[number % RING]
+        raise self._error(code, known[1] if known is not None and known[0] == number else f"launch {number}")
+
+    def _error(self, code: int, where: str) -> FlambeauError:
+        fault = FAULTS.get(code)
+        if fault is None:
+            return DeviceError(message(where, f"failed with the unknown code {code}", given=self._device.label))
+        return fault.error(message(f"{fault.problem}: {where}", "its result is undefined",
+                                   given=f"device {self._device.label!r}, which tells of this when it is waited for",
+                                   next_step=fault.next_step))
+
+    def translated(self, error: Exception, doing: str = "") -> FlambeauError:
+        """The error to raise for one of the driver's."""
+        name = str(getattr(error, "routine", "")) or "OpenCL"
+        code = code_name(error)
+        latest = ", ".join(self.latest) or "none"
+        kind = OutOfMemoryError if code in _EXHAUSTED else DeviceError
+        return kind(message(
+            f"device {self._device.label!r}", f"{doing or name} failed: {code}", given=f"latest launches: {latest}",
+            next_step=_HINTS.get(code, "work in smaller batches" if kind is OutOfMemoryError else
+                                 "if it is the program's fault, synchronize after each call to find the one")))
+
+
+def described(op: str, arrays: Sequence[Any]) -> str:
+    """A call, for people."""
+    return f"{op}({', '.join([f'{each.dtype.name} {list(each.shape)}' for each in arrays])})"
+
+
+def code_name(error: Exception) -> str:
+    """The driver's name of an error, as OUT_OF_RESOURCES."""
+    code = getattr(error, "code", None)
+    if code is None:
+        return str(error)
+    try:
+        return str(cl.status_code.to_string(code))   # type: ignore[operator]  # its stub takes it for a constant
+    except ValueError:
+        return f"error {code}"
+
+
+def caller() -> str:
+    """File and line of the innermost frame outside of this library."""
+    frame: Any = sys._getframe(1)
+    while frame is not None:
+        if str(frame.f_globals.get("__name__")).partition(".")[0] not in _LIBRARY:
+            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        frame = frame.f_back
+    return "an unknown place"

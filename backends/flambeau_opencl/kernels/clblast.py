@@ -1,0 +1,58 @@
+"""Products of matrices by CLBlast, a tuned library for many GPUs: where the package pyclblast is installed.
+
+It takes single products of real matrices; the rest goes through our own kernels.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+from typing import Any
+
+import flambeau.dtypes as fd
+from flambeau_opencl.array import TO_NUMPY, Array
+
+_DTYPES = (fd.float32, fd.float64)
+
+
+@functools.cache
+def library() -> Any:
+    """The package, or None where it is not installed or finds no library."""
+    try:
+        return importlib.import_module("pyclblast")
+    except ImportError:
+        return None
+
+
+def takes(product: Any) -> bool:
+    """Whether CLBlast can do a product: one of dense rows or columns, without anything to add."""
+    return (product.count == 1 and product.added is None and product.a.dtype in _DTYPES and library() is not None
+            and _leading(product.a_strides, product.m, product.k) is not None
+            and _leading(product.b_strides, product.k, product.n) is not None)
+
+
+def _leading(strides: tuple[int, ...], rows: int, columns: int) -> tuple[int, bool] | None:
+    """(distance between rows, whether they are the columns of a transposed matrix); None for any other layout."""
+    down, across = strides
+    if across == 1 and down >= columns:
+        return down, False
+    if down == 1 and across >= rows:
+        return across, True
+    return None
+
+
+def run(product: Any, out: Array) -> None:
+    """Queue a product."""
+    import pyopencl.array as cla
+    m, n, k = product.m, product.n, product.k
+    lane = out.device.lane
+    first, second = _leading(product.a_strides, m, k), _leading(product.b_strides, k, n)
+    assert first is not None and second is not None
+    operands = []
+    for each in (product.a, product.b, out):
+        if each.memory.lane is not lane:
+            each.memory.use(lane)
+        count = each.memory.size // each.dtype.itemsize
+        operands.append(cla.Array(lane.queue, (1, count), TO_NUMPY[each.dtype], data=each.memory.buffer))
+    library().gemm(lane.queue, m, n, k, *operands, a_ld=first[0], b_ld=second[0], c_ld=n, a_transp=first[1],
+                   b_transp=second[1], a_offset=product.a.offset, b_offset=product.b.offset, c_offset=out.offset)

@@ -1,0 +1,45 @@
+"""Arrays of a device that shares the host's memory, as NumPy arrays over that very memory.
+
+Where a device is the processor itself, its buffers can be mapped without a copy, and what NumPy does well, products of
+large matrices above all, is done by NumPy. Mapping waits for what is queued: it is for work that takes far longer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pyopencl as cl
+
+from flambeau_opencl.array import TO_NUMPY, Array
+
+
+@contextmanager
+def mapped(target: Array, *sources: Array) -> Iterator[tuple[Any, ...]]:
+    """NumPy arrays over the memory of a target, which is written, and of sources, which are read. None is empty."""
+    lane = target.device.lane
+    maps: list[tuple[Any, Any]] = []
+    for each in (target, *sources):
+        if each.memory.lane is not lane:
+            each.memory.use(lane)
+        maps.append(_map(lane.queue, each, cl.map_flags.READ if maps else cl.map_flags.WRITE))
+    try:
+        lane.finish()
+        yield tuple([view for view, _ in maps])
+    finally:
+        for _, memory in maps:
+            memory.release(lane.queue)
+
+
+def _map(queue: Any, array: Array, flags: cl.map_flags) -> tuple[Any, Any]:
+    dtype = TO_NUMPY[array.dtype]
+    last = sum([(size - 1) * stride for size, stride in zip(array.shape, array.strides, strict=True)])
+    flat, _ = cl.enqueue_map_buffer(queue, array.memory.buffer, flags, array.offset * dtype.itemsize, (last + 1,),
+                                    dtype, is_blocking=False)
+    return _strided(flat, array.shape, array.strides), flat.base
+
+
+def _strided(flat: Any, shape: Sequence[int], strides: Sequence[int]) -> Any:
+    return np.lib.stride_tricks.as_strided(flat, shape, [each * flat.itemsize for each in strides])

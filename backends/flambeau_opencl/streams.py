@@ -1,0 +1,143 @@
+"""Lanes and streams: the driver's command queues, and the core's queues made of them.
+
+A lane is one in-order command queue. Blocks of memory belong to lanes, so there are few of them: streams that a program
+makes take turns on at most `LANES` lanes of their device, as streams that nobody distinguishes may share a queue.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import pyopencl as cl
+
+from flambeau.queues import Marker, Queue
+
+if TYPE_CHECKING:
+    from flambeau_opencl.device import Device
+
+LANES = 16
+PENDING = 64 << 20     # bytes of host memory that uploads may hold until they have run,
+UPLOADS = 64           # and how many of them
+MOMENT = 0.002         # seconds
+
+
+def reached(event: Any) -> bool:
+    """Whether an event of the driver's has happened, or failed."""
+    return bool(event.command_execution_status <= 0)
+
+
+class Lane:
+    """One in-order command queue of a device, and the host memory that its pending uploads read."""
+
+    __slots__ = ("_pending", "_uploads", "device", "queue")
+
+    def __init__(self, device: Device, queue: Any) -> None:
+        self.device, self.queue = device, queue
+        self._uploads: deque[tuple[Any, int]] = deque()
+        self._pending = 0
+
+    def marker(self) -> Any:
+        """An event that is reached when all that is queued so far has run."""
+        event = cl.enqueue_marker(self.queue)
+        self.queue.flush()
+        return event
+
+    def after(self, events: list[Any]) -> None:
+        """Let what is queued from now on run after some events, of any lane of the device."""
+        cl.enqueue_barrier(self.queue, wait_for=events)
+
+    def hold(self, event: Any, size: int) -> None:
+        """Keep an upload's event, and with it the host memory that it reads, until it has run."""
+        self._uploads.append((event, size))
+        self._pending += size
+        while self._pending > PENDING or len(self._uploads) > UPLOADS:
+            self._drop()
+        self.trim()
+
+    def trim(self) -> None:
+        """Drop the uploads that have run."""
+        while self._uploads:
+            try:
+                event = self._uploads[0][0]
+            except IndexError:   # another thread was faster
+                return
+            if not reached(event):
+                return
+            self._drop()
+
+    def _drop(self) -> None:
+        try:
+            event, size = self._uploads.popleft()
+        except IndexError:
+            self._pending = 0
+            return
+        self._pending -= size
+        del event    # whose destructor waits for the upload if it has not run yet
+
+    def finish(self) -> None:
+        """Wait until everything has run."""
+        try:
+            self.queue.finish()
+        except cl.Error as error:
+            raise self.device.faults.translated(error, "waiting") from error
+        self.trim()
+
+
+class Stream(Queue):
+    """A queue of the core's on a lane."""
+
+    def __init__(self, backend: Any, index: int, lane: Lane, priority: int = 0) -> None:
+        super().__init__(backend, index, priority)
+        self.lane, self.native = lane, lane.queue.int_ptr
+
+    def query(self) -> bool:
+        event = self.lane.marker()      # a driver needs a moment to find that there is nothing before it
+        late = time.perf_counter() + MOMENT
+        while not reached(event):
+            if time.perf_counter() > late:
+                return False
+            time.sleep(0)
+        return True
+
+    def synchronize(self) -> None:
+        self.lane.finish()
+        self.lane.device.check()
+
+    def record(self, timing: bool) -> Marker:
+        return Event(self, timing)
+
+    def wait(self, marker: Marker) -> None:
+        assert isinstance(marker, Event)
+        self.lane.after([marker.event])
+
+
+class Event(Marker):
+    """A marker in a lane. One with `timing` is in a queue beside it that has a clock, right behind the lane's."""
+
+    def __init__(self, stream: Stream, timing: bool) -> None:
+        self.queue: Stream = stream
+        self.timing = timing
+        self.event = stream.lane.marker()
+        if timing:
+            clock = stream.lane.device.clock
+            self._timed = cl.enqueue_marker(clock, wait_for=[self.event])
+            clock.flush()
+
+    def query(self) -> bool:
+        return reached(self.event)
+
+    def synchronize(self) -> None:
+        device = self.queue.lane.device
+        try:
+            (self._timed if self.timing else self.event).wait()
+        except cl.Error as error:
+            raise device.faults.translated(error, "waiting for an event") from error
+        device.check()
+
+    def elapsed(self, start: Marker) -> float:
+        assert isinstance(start, Event)
+        self._timed.wait()
+        start._timed.wait()
+        return float(self._timed.profile.end - start._timed.profile.end) / 1e6
