@@ -86,7 +86,8 @@ def arithmetic(device: str, short: bool) -> dict[str, Any]:
         scale = wanted.abs().max().item()
         kind = there[0]._kind
         rows[name] = {"difference": (wanted - got).abs().max().item() / (scale or 1.0), "microseconds": _timed(
-            lambda call=call, there=there: call(flambeau, *there), lambda: kind.backend.synchronize(kind.index))}
+            lambda call=call, there=there: call(flambeau, *there),
+            lambda kind=kind: kind.backend.synchronize(kind.index))}
         if torch is not None:
             theirs = [torch.tensor(each.numpy(), device="cuda") for each in here]
             rows[name]["pytorch_microseconds"] = _timed(
@@ -151,6 +152,8 @@ def conformance(device: str, short: bool) -> dict[str, Any]:
                               stdin=subprocess.DEVNULL).returncode
         result = json.loads(path.read_text()) if path.is_file() else {}
     summary = {key: value for key, value in result.items() if not isinstance(value, list)}
+    summary["unexpected"] = [(each["id"], str(each.get("message", ""))[:300]) for each in result.get("results", [])
+                             if each.get("status") in ("fail", "error")][:200]
     if code:
         raise AssertionError(f"the suite ended with status {code}: {json.dumps(summary)[:2000]}")
     return summary
@@ -256,8 +259,8 @@ def main() -> int:
         return 0
     devices = arguments.devices or gpus()
     if not devices:
-        print("no GPU is to be seen here through CUDA or OpenCL (`flambeau doctor` says more); name a device to check it "
-              "nevertheless: tests/device_check.sh opencl")
+        print("no GPU is to be seen here through CUDA or OpenCL (`flambeau doctor` says more); name a device to check "
+              "it nevertheless: tests/device_check.sh opencl")
         return 2
     return check(devices, arguments.minutes, Path(os.environ.get("DEVICE_CHECK_OUT", ".")))
 

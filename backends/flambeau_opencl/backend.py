@@ -67,9 +67,9 @@ class OpenCLBackend(Backend):
 
     def diagnosis(self) -> str:
         if self._others:
-            return (f"there is no {self.wanted.partition(' ')[2]} here. Next step: use device=\"opencl\", which has "
-                    f"{', '.join(self._others)}")
-        looked = f"{self.wanted} is looked for through OpenCL: " if self.wanted else ""
+            return (f"OpenCL finds no {self.wanted} here. Next step: use device=\"opencl\", which has "
+                    f"{', '.join(self._others)}, or install the driver of the {self.wanted}")
+        looked = f"{self.wanted}s are looked for through OpenCL: " if self.wanted else ""
         return looked + platforms.advice(self._remarks)
 
     def synchronize(self, index: int) -> None:

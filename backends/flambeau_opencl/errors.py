@@ -41,22 +41,23 @@ class Faults:
 
     def __init__(self, device: Device) -> None:
         self._device = device
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()   # a finalizer of the program may launch kernels while it is held
         self.buffer: Any = None                # two i32: the launch that failed first, and why
         self.latest: deque[str] = deque(maxlen=LATEST)    # names of the kernels launched last, checked or not
-        self._ring: list[tuple[int, str] | None] = [None] * RING
+        self._ring: list[tuple[int, str, list[tuple[Any, Any]], tuple[str, int]] | None] = [None] * RING
         self._queued = self._read = 0          # the number of the last checked launch; that when the buffer was read
 
     def register(self, op: str, arrays: Sequence[Any]) -> tuple[Any, int]:
         """Take note of a launch that can fail: (the error buffer, the launch's number)."""
-        where = f"{described(op, arrays)} queued at {caller()}"
+        shapes = [(each.dtype, each.shape) for each in arrays]     # put into words where there is an error
+        where = caller()
         with self._lock:
             if self.buffer is None:
                 device = self._device
                 self.buffer = cl.Buffer(device.context, cl.mem_flags.READ_WRITE | cl.mem_flags.COPY_HOST_PTR,
                                         hostbuf=np.zeros(2, np.int32))
             number = self._queued = self._queued % _LAST + 1
-            self._ring[number % RING] = (number, where)
+            self._ring[number % RING] = (number, op, shapes, where)
         return self.buffer, number
 
     def check(self) -> None:
@@ -76,7 +77,10 @@ class Faults:
             cl.enqueue_fill_buffer(queue, self.buffer, b"\0", 0, 8)
             queue.finish()
             known = self._ring[number % RING]
-        raise self._error(code, known[1] if known is not None and known[0] == number else f"launch {number}")
+        if known is None or known[0] != number:
+            raise self._error(code, f"launch {number}")
+        _, op, shapes, (file, line) = known
+        raise self._error(code, f"{_called(op, shapes)} queued at {file}:{line}")
 
     def _error(self, code: int, where: str) -> FlambeauError:
         fault = FAULTS.get(code)
@@ -100,7 +104,11 @@ class Faults:
 
 def described(op: str, arrays: Sequence[Any]) -> str:
     """A call, for people."""
-    return f"{op}({', '.join([f'{each.dtype.name} {list(each.shape)}' for each in arrays])})"
+    return _called(op, [(each.dtype, each.shape) for each in arrays])
+
+
+def _called(op: str, shapes: Sequence[tuple[Any, Any]]) -> str:
+    return f"{op}({', '.join([f'{dtype.name} {list(shape)}' for dtype, shape in shapes])})"
 
 
 def code_name(error: Exception) -> str:
@@ -114,11 +122,18 @@ def code_name(error: Exception) -> str:
         return f"error {code}"
 
 
-def caller() -> str:
+def caller() -> tuple[str, int]:
     """File and line of the innermost frame outside of this library."""
     frame: Any = sys._getframe(1)
     while frame is not None:
-        if str(frame.f_globals.get("__name__")).partition(".")[0] not in _LIBRARY:
-            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
+        name = frame.f_globals.get("__name__")
+        inside = _inside.get(name)
+        if inside is None:
+            inside = _inside[name] = str(name).partition(".")[0] in _LIBRARY
+        if not inside:
+            return frame.f_code.co_filename, frame.f_lineno
         frame = frame.f_back
-    return "an unknown place"
+    return "an unknown place", 0
+
+
+_inside: dict[Any, bool] = {}     # whether a module is of the library, by name

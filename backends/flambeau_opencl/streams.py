@@ -74,7 +74,7 @@ class Lane:
             self._pending = 0
             return
         self._pending -= size
-        del event    # whose destructor waits for the upload if it has not run yet
+        event.wait()    # its destructor would, too, but without letting other threads of Python's run
 
     def finish(self) -> None:
         """Wait until everything has run."""

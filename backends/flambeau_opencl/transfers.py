@@ -17,7 +17,6 @@ import pyopencl as cl
 from flambeau.dtypes import dtype
 from flambeau_opencl.array import FROM_NUMPY, TO_NUMPY, Array, empty
 from flambeau_opencl.device import Device
-from flambeau_opencl.kernels.movement import contiguous
 from flambeau_opencl.streams import Lane
 
 PATTERN = 128          # bytes that a buffer can be filled with
@@ -74,7 +73,7 @@ def to_host(array: Array) -> Any:
         if not array.dense and device.traits.unified:
             result = _through_map(array, lane)
         else:
-            array = contiguous(array)
+            array = array if array.dense else _gathered(array)
             result = np.empty(array.shape, TO_NUMPY[array.dtype])
             cl.enqueue_copy(lane.queue, result, array.memory.buffer, is_blocking=True,
                             src_offset=array.offset * array.dtype.itemsize)
@@ -83,6 +82,11 @@ def to_host(array: Array) -> Any:
     lane.trim()
     device.check()
     return result
+
+
+def _gathered(array: Array) -> Array:
+    from flambeau_opencl.kernels.movement import clone  # kernels read single elements by `item`
+    return clone(array)
 
 
 def _through_map(array: Array, lane: Lane) -> Any:

@@ -1,7 +1,4 @@
-"""The device strings "mps" and "xpu": PyTorch's names for Apple's and Intel's GPUs, served by their OpenCL devices.
-
-They find nothing on other machines, and say there what to use instead.
-"""
+"""The device string "xpu", and "mps" on a Mac: PyTorch's names for Intel's and Apple's GPUs, served through OpenCL."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ class AppleBackend(OpenCLBackend):
     """Apple's GPUs."""
 
     name: ClassVar[str] = "mps"
-    wanted: ClassVar[str] = "an Apple GPU"
+    wanted: ClassVar[str] = "Apple GPU"
 
     @classmethod
     def accepts(cls, handle: Any) -> bool:
@@ -27,7 +24,7 @@ class IntelBackend(OpenCLBackend):
     """Intel's GPUs."""
 
     name: ClassVar[str] = "xpu"
-    wanted: ClassVar[str] = "an Intel GPU"
+    wanted: ClassVar[str] = "Intel GPU"
 
     @classmethod
     def accepts(cls, handle: Any) -> bool:

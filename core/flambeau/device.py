@@ -7,6 +7,7 @@ valid value, and `discovery` says what can serve it.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from typing import Any
 
 from flambeau.errors import ArgumentTypeError, DeviceError
@@ -83,11 +84,17 @@ def _parse(text: str) -> tuple[str, int | None]:
     return name, int(index) if colon else None
 
 
-_accelerator = "cuda"
+def _first_choice() -> str:
+    return "cuda"
 
 
-def _accelerator_name() -> str:
-    return _accelerator
+_accelerator_name: Callable[[], str] = _first_choice   # which accelerator there is, only a higher layer knows
+
+
+def name_indices_by(function: Callable[[], str]) -> None:
+    """Let a function say which type of device an index alone means."""
+    global _accelerator_name
+    _accelerator_name = function
 
 
 # The default device: `set_default_device` per process, `with device(...)` per thread.

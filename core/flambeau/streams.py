@@ -12,7 +12,7 @@ import threading
 from typing import Any
 
 from flambeau import discovery
-from flambeau.device import device as device_type
+from flambeau.device import device as device_type, name_indices_by
 from flambeau.errors import ArgumentError, ArgumentTypeError, ArgumentValueError, message
 from flambeau.queues import Marker, Queue
 from flambeau.tensor import Tensor, attach
@@ -83,12 +83,18 @@ def _device_of(queue: Queue) -> device_type:
     return discovery.resolve(device_type(queue.backend.name, queue.index))
 
 
+def _accelerator(otherwise: str) -> str:
+    from flambeau.accelerator import current_accelerator
+    found = current_accelerator()
+    return otherwise if found is None else found.type
+
+
+name_indices_by(lambda: _accelerator("cuda"))   # which says, where there is none, what to install
+
+
 def _wanted(device: Any) -> device_type:
     """The device that a stream or event is made for: the accelerator's current one by default, else the host."""
-    if device is None:
-        from flambeau.accelerator import current_accelerator
-        device = current_accelerator() or "cpu"
-    return discovery.resolve(device_type(device))
+    return discovery.resolve(device_type(_accelerator("cpu") if device is None else device))
 
 
 # ---------------------------------------------------------------------------------------------- streams

@@ -188,6 +188,7 @@ def alone(offer, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_accelerator_is_hardware_beside_the_host(alone):
     assert flambeau.accelerator.current_accelerator() == flambeau.device("hardware")
     assert flambeau.get_device_module() is flambeau.get_device_module("hardware")
+    assert flambeau.device(1) == flambeau.ones(2).to(1).device == flambeau.device("hardware:1")
     discovery.unregister_backend("hardware")
     assert flambeau.accelerator.current_accelerator() is None
     assert flambeau.get_device_module() is flambeau.cpu

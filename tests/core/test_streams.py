@@ -18,10 +18,13 @@ NAME = "reference_streams"
 
 @pytest.fixture
 def device() -> Iterator[str]:
+    before = discovery._offers().get(NAME)
     discovery.unregister_backend(NAME)
     discovery.register_backend(reference.StreamsBackend)
     yield NAME
     discovery.unregister_backend(NAME)
+    if before is not None:
+        discovery._offers()[NAME] = before
 
 
 @pytest.mark.parametrize("where", ["cpu", "reference", "reference:1", "reference_async"])

@@ -127,9 +127,12 @@ FAULTS: dict[type[StreamsBackend], set[str]] = {
 
 
 @pytest.fixture
-def offered() -> Iterator[list[str]]:
-    yield [NAME]
+def offered() -> Iterator[None]:
+    before = discovery._offers().get(NAME)
+    yield
     discovery.unregister_backend(NAME)
+    if before is not None:
+        discovery._offers()[NAME] = before
 
 
 def failed(backend: type[StreamsBackend]) -> dict[str, str]:
@@ -142,12 +145,12 @@ def failed(backend: type[StreamsBackend]) -> dict[str, str]:
     return {variant: each.message for variant, each in outcomes.items() if each.status != "pass"}
 
 
-def test_without_a_fault_all_pass(offered: list[str]):
+def test_without_a_fault_all_pass(offered: None):
     assert failed(StreamsBackend) == {}
 
 
 @pytest.mark.parametrize("backend", FAULTS, ids=lambda backend: backend.__name__)
-def test_each_fault_shows(backend: type[StreamsBackend], offered: list[str], monkeypatch: pytest.MonkeyPatch):
+def test_each_fault_shows(backend: type[StreamsBackend], offered: None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(_stream_programs, "ROUNDS", 40)
     monkeypatch.setattr(_stream_programs, "POLLS", 100)
     found = failed(backend)

@@ -248,8 +248,8 @@ KERNEL $NAME(ARRAY(i32, states), i64 batch, ARRAY($T, matrices), ARRAY(REAL_$T, 
             for (index_t p = 0; p < n - 1; ++p) for (index_t q = p + 1; q < n; ++q) {
                 $T c = a[p * n + q];
                 REAL_$T x = RE_$T(a[p * n + p]), y = RE_$T(a[q * n + q]), cosine, sine;
-                if (SIZE_$T(c) <= EPSILON_$T * (REAL_$T)0.01) continue;
-                if (SIZE_$T(c) > EPSILON_$T * (REAL_$T)0.25) busy = 1;
+                if (SIZE_$T(c) <= EPSILON_$T / 100) continue;
+                if (SIZE_$T(c) > EPSILON_$T / 4) busy = 1;
                 $T u;
                 rotation_$T(x, y, c, &cosine, &sine, &u);
                 rotate_$T(a + p, a + q, n, n, cosine, sine, u);

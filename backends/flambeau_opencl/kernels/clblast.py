@@ -26,9 +26,10 @@ def library() -> Any:
 
 def takes(product: Any) -> bool:
     """Whether CLBlast can do a product: one of dense rows or columns, without anything to add."""
-    return (product.count == 1 and product.added is None and product.a.dtype in _DTYPES and library() is not None
-            and _leading(product.a_strides, product.m, product.k) is not None
-            and _leading(product.b_strides, product.k, product.n) is not None)
+    sizes = product.sizes
+    return (sizes.count == 1 and product.added is None and product.a.dtype in _DTYPES and library() is not None
+            and _leading(sizes.a_strides, sizes.m, sizes.k) is not None
+            and _leading(sizes.b_strides, sizes.k, sizes.n) is not None)
 
 
 def _leading(strides: tuple[int, ...], rows: int, columns: int) -> tuple[int, bool] | None:
@@ -44,9 +45,9 @@ def _leading(strides: tuple[int, ...], rows: int, columns: int) -> tuple[int, bo
 def run(product: Any, out: Array) -> None:
     """Queue a product."""
     import pyopencl.array as cla
-    m, n, k = product.m, product.n, product.k
-    lane = out.device.lane
-    first, second = _leading(product.a_strides, m, k), _leading(product.b_strides, k, n)
+    sizes, lane = product.sizes, out.device.lane
+    m, n, k = sizes.m, sizes.n, sizes.k
+    first, second = _leading(sizes.a_strides, m, k), _leading(sizes.b_strides, k, n)
     assert first is not None and second is not None
     operands = []
     for each in (product.a, product.b, out):

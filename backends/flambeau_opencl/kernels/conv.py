@@ -142,6 +142,8 @@ def _gather(input: Array, columns: Array, w: Windows, per_sample: int, per_row: 
 def convolution(input: Array, weight: Array, bias: Array | None, stride: Shape, padding: Shape, dilation: Shape,
                 groups: int) -> Array:
     """Cross-correlation of (N, C, *size) with (O, C / groups, *kernel)."""
+    if bias is not None and bias.shape != weight.shape[:1]:
+        raise ValueError(f"expected a bias of {weight.shape[0]} elements, but got one of shape {list(bias.shape)}")
     w = fitting(input.shape[2:], weight.shape[2:], stride, padding, dilation)
     input, weight = contiguous(input), contiguous(weight)
     (samples, channels), outs, length = input.shape[:2], weight.shape[0], w.length

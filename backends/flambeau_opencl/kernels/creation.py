@@ -21,6 +21,13 @@ from flambeau_opencl.kernels.movement import cast, copy
 from flambeau_opencl.launch import Scalar, launch
 from flambeau_opencl.program import Family
 
+# Products and sums round one by one, as they do elsewhere.
+EXACT = """
+#ifdef __OPENCL_VERSION__
+#pragma OPENCL FP_CONTRACT OFF
+#endif
+"""
+
 _FILL = Family("fill", """
 KERNEL $NAME(ARRAY($T, out), i64 n, $T value) {
     OPEN($T, out);
@@ -33,15 +40,15 @@ KERNEL $NAME(ARRAY($T, out), i64 n, $W start, $W step) {
     OPEN($T, out);
     FOR_EACH(i, n) out[i] = ($T)(start + step * ($W)i);
 }""", (("T", ("u8", "u16", "u32", "u64", "f32", "f64")), ("W", ("u64", "f32", "f64"))),
-    only=lambda T, W: (T[0] == "u") == (W == "u64") and (T, W) != ("f64", "f32"))
+    shared=EXACT, only=lambda T, W: (T[0] == "u") == (W == "u64") and (T, W) != ("f64", "f32"))
 
 # From both ends to the middle, so that the two halves mirror each other.
 _LINSPACE = Family("linspace", """
 KERNEL $NAME(ARRAY($T, out), i64 n, $T first, $T last, $T step) {
     OPEN($T, out);
-    i64 half = n / 2;
-    FOR_EACH(i, n) out[i] = i < half ? first + step * ($T)i : last - step * ($T)(n - 1 - i);
-}""", (("T", ("f32", "f64")),))
+    i64 middle = n / 2;
+    FOR_EACH(i, n) out[i] = i < middle ? first + step * ($T)i : last - step * ($T)(n - 1 - i);
+}""", (("T", ("f32", "f64")),), shared=EXACT)
 
 _EYE = Family("eye", """
 KERNEL $NAME(ARRAY($T, out), i64 n, i64 columns, $T one, $T zero) {

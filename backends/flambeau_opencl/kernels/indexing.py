@@ -17,7 +17,7 @@ from flambeau.shapes import broadcast_shapes
 from flambeau_opencl.array import Array, empty
 from flambeau_opencl.kernels.gather import as_index, expanded, take
 from flambeau_opencl.kernels.movement import clone, collapse
-from flambeau_opencl.kernels.scatter import apart, combine
+from flambeau_opencl.kernels.scatter import PLACE, apart, combine
 from flambeau_opencl.kernels.select import offsets, positions
 from flambeau_opencl.launch import Layout, launch
 from flambeau_opencl.program import Family
@@ -28,11 +28,11 @@ KERNEL $NAME(ARRAY(i64, out), ARRAY(i64, a), ARRAY(i64, b), i64 n, i64 low_a, i6
              i64 size_b, i64 along_b, layout_t layout, ERRORS) {
     OPEN(i64, out); OPEN(i64, a); OPEN(i64, b);
     FOR_EACH(i, n) {
-        i64 x = a[locate(&layout, 0, i)], y = b[locate(&layout, 1, i)];
+        i64 x = a[PLACE(layout, 0, i)], y = b[PLACE(layout, 1, i)];
         if (x < low_a || x >= size_a || y < low_b || y >= size_b) { FAIL(INDEX_OUT_OF_RANGE); x = y = 0; }
         out[i] = (x < 0 ? x + size_a : x) * along_a + (y < 0 ? y + size_b : y) * along_b;
     }
-}""")
+}""", shared=PLACE)
 
 
 class Places(NamedTuple):

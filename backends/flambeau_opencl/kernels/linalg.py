@@ -53,11 +53,18 @@ def _swapped(array: Array) -> Array:
     return view(array, (*shape[:-2], shape[-1], shape[-2]), (*strides[:-2], strides[-1], strides[-2]), array.offset)
 
 
-def _expanded(array: Array, shape: Shape) -> Array:
-    """A dense copy, broadcast to a shape."""
-    result = empty(shape, array.dtype, array.device)
+def _expanded(array: Array, shape: Shape, dtype: fd.dtype | None = None) -> Array:
+    """A dense copy, broadcast to a shape, of another dtype if one is given."""
+    result = empty(shape, dtype or array.dtype, array.device)
     copy(result, array)
     return result
+
+
+def _wide(array: Array) -> fd.dtype:
+    """The dtype to compute in where errors of many rotations add up: with 64 bits, if the device has them."""
+    if not array.device.traits.fp64:
+        return array.dtype
+    return fd.complex128 if array.dtype.is_complex else fd.float64
 
 
 def cholesky(a: Array) -> Array:
@@ -112,11 +119,17 @@ def eigh(a: Array, uplo: str) -> tuple[Array, Array]:
     """Ascending eigenvalues, and eigenvectors as columns, of matrices of which one triangle is read."""
     if _declines(a, LARGEST_ITERATIVE):
         return NotImplemented
-    values = empty(a.shape[:-1], a.dtype.to_real(), a.device)
-    rows = empty(a.shape, a.dtype, a.device)
-    states = _run("eigh", a, math.prod(a.shape[:-2]), clone(a), values, rows, a.shape[-1], int(uplo in "Uu"))
+    wide = _wide(a)
+    values = empty(a.shape[:-1], wide.to_real(), a.device)
+    rows = empty(a.shape, wide, a.device)
+    states = _run("eigh", rows, math.prod(a.shape[:-2]), _expanded(a, a.shape, wide), values, rows, a.shape[-1],
+                  int(uplo in "Uu"))
     _check(states, "the algorithm failed to converge: the matrix has elements that are not finite")
-    return values, clone(_swapped(rows))
+    return _narrow(values, a.dtype.to_real()), _expanded(_swapped(rows), a.shape, a.dtype)
+
+
+def _narrow(array: Array, dtype: fd.dtype) -> Array:
+    return array if array.dtype is dtype else _expanded(array, array.shape, dtype)
 
 
 def svd(a: Array, full: bool) -> tuple[Array, Array, Array]:
@@ -124,20 +137,18 @@ def svd(a: Array, full: bool) -> tuple[Array, Array, Array]:
     if _declines(a, LARGEST_ITERATIVE):
         return NotImplemented
     lead, (m, n) = a.shape[:-2], a.shape[-2:]
-    wide = m < n
-    long, short = (n, m) if wide else (m, n)
+    broad = m < n
+    long, short = (n, m) if broad else (m, n)
     count = long if full else short
-    batch = math.prod(lead)
-    rows = empty((*lead, count, long), a.dtype, a.device)    # the long vectors, of which the first are given
-    given = view(rows, (*lead, short, long), rows.strides, rows.offset)
-    copy(given, a if wide else _swapped(a))
-    other = empty((*lead, short, short), a.dtype, a.device)
-    values = empty((*lead, short), a.dtype.to_real(), a.device)
-    states = _run("svd", a, batch, rows, other, values, short, long, count)
+    wide = _wide(a)
+    rows = empty((*lead, count, long), wide, a.device)    # the long vectors, of which the first are given
+    copy(view(rows, (*lead, short, long), rows.strides, rows.offset), a if broad else _swapped(a))
+    other = empty((*lead, short, short), wide, a.device)
+    values = empty((*lead, short), wide.to_real(), a.device)
+    states = _run("svd", rows, math.prod(lead), rows, other, values, short, long, count)
     _check(states, "the algorithm failed to converge: the matrix has elements that are not finite")
-    if wide:
-        return clone(_swapped(other)), values, rows
-    return clone(_swapped(rows)), values, other
+    left, right = (_swapped(other), rows) if broad else (_swapped(rows), other)
+    return (_expanded(left, left.shape, a.dtype), _narrow(values, a.dtype.to_real()), _narrow(right, a.dtype))
 
 
 KERNELS: dict[str, Callable[..., Any]] = {

@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flambeau.dtypes import float32, float64, int64
+from flambeau.dtypes import int64
 from flambeau_opencl.array import Array, empty
 from flambeau_opencl.kernels.movement import contiguous
-from flambeau_opencl.kernels.rows import Rows, floats, launch_rows, seen_as
+from flambeau_opencl.kernels.rows import TYPES, Rows, floats, launch_rows, seen_as
 from flambeau_opencl.launch import Scalar, launch
 
 _CROSS_ENTROPY = """
@@ -174,7 +174,6 @@ _FAMILY = Rows("loss", {
     "cross_entropy": _CROSS_ENTROPY, "cross_entropy_backward": _CROSS_ENTROPY_BACKWARD, "mean": _MEAN,
     "scaled": _SCALED, "squares": _SQUARES, "nll": _NLL, "nll_scale": _NLL_SCALE, "nll_backward": _NLL_BACKWARD,
 }, shared=_SHARED, forms=("row",))
-_TYPES = {"f32": float32, "f64": float64}
 
 
 def _cross_entropy_mean(input: Array, target: Array, ignore_index: int) -> Any:
@@ -201,7 +200,7 @@ def _cross_entropy_mean_backward(grad: Array, logs: Array, target: Array, ignore
     if kind is None or not logs.size or target.dtype is not int64:
         return NotImplemented
     out = empty(logs.shape, logs.dtype, logs.device)
-    launch_rows(_FAMILY, (), kind, "cross_entropy_backward", (*logs.shape, 1), out, grad, contiguous(logs),
+    launch_rows(_FAMILY, (), kind, "cross_entropy_backward", seen_as(logs.shape, 1), out, grad, contiguous(logs),
                 contiguous(target), ignore_index)
     return out
 
@@ -251,7 +250,7 @@ def _mse_loss(input: Array, target: Array, reduction: str) -> Any:
     launch_rows(_FAMILY, (), kind, "squares", (parts, length, 1), partial, contiguous(input), contiguous(target), count)
     out = empty((), input.dtype, input.device)
     launch_rows(_FAMILY, (), kind, "scaled", (1, parts, 1), out, partial,
-                Scalar(float(count) if reduction == "mean" else 1.0, _TYPES[kind]))
+                Scalar(float(count) if reduction == "mean" else 1.0, TYPES[kind]))
     return out
 
 

@@ -11,7 +11,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -30,10 +32,12 @@ from flambeau_opencl.launch import Layout, launch
 from flambeau_opencl.program import Family
 
 Shape = tuple[int, ...]
+Places = tuple[Shape, Shape]     # shape and strides
 HOST_WORK = 1 << 21    # multiply-adds from which mapping memory and waiting is made up for by BLAS
 COPY_WORK = 1 << 20    # and from which a copy of the second matrix with neighbouring columns pays
 SMALL_SIDE = 16        # rows or columns below which most of a tile would be empty
 TILED_WORK = 1 << 15
+_INTEGER = struct.Struct("=q")
 
 # The last block of a row or column of blocks begins so early that it is whole: what two blocks hold is written twice,
 # with the same values. So no block has an odd size.
@@ -112,48 +116,66 @@ def kind(dtype: dtype) -> str:
     return "complex" if dtype.is_complex else "floats" if dtype.is_floating_point else "integers"
 
 
-class Product:
+class Sizes:
     """A batch of products as the kernels see it: c[batch] (m, n) = a[batch] (m, k) @ b[batch] (k, n) + addend[batch].
 
     `batch` are the sizes of the batch, with as few dimensions as possible; the strides of a, b and the addend over it
-    follow. The addend, which may be None, broadcasts to the result.
+    follow. It depends on shapes and strides only, and is worked out once for them.
     """
 
-    __slots__ = ("a", "a_batch", "a_strides", "added", "added_batch", "added_strides", "b", "b_batch", "b_strides",
-                 "batch", "count", "k", "m", "n", "work")
-
-    def __init__(self, a: Array, b: Array, addend: Array | None = None) -> None:
-        self.a, self.b, self.added = a, b, addend
-        (self.m, self.k), self.n = a.shape[-2:], b.shape[-1]
-        lead = broadcast_shapes(a.shape[:-2], b.shape[:-2])
-        whole = (0,) * (len(lead) + 2) if addend is None else _spread(addend, (*lead, self.m, self.n))
+    def __init__(self, a: Places, b: Places, addend: Places | None) -> None:
+        (a_shape, a_strides), (b_shape, b_strides) = a, b
+        if a_shape[-1] != b_shape[-2]:
+            raise ValueError(f"matrices {list(a_shape)} and {list(b_shape)} cannot be multiplied")
+        (self.m, self.k), self.n = a_shape[-2:], b_shape[-1]
+        lead = broadcast_shapes(a_shape[:-2], b_shape[:-2])
+        self.shape = (*lead, self.m, self.n)
+        whole = (0,) * len(self.shape) if addend is None else _spread(*addend, self.shape)
         self.batch, (self.a_batch, self.b_batch, self.added_batch) = collapse(
-            lead, _spread(a, lead, 2), _spread(b, lead, 2), whole[:-2])
-        self.a_strides, self.b_strides, self.added_strides = a.strides[-2:], b.strides[-2:], whole[-2:]
+            lead, _spread(a_shape[:-2], a_strides, lead), _spread(b_shape[:-2], b_strides, lead), whole[:-2])
+        self.a_strides, self.b_strides, self.added_strides = a_strides[-2:], b_strides[-2:], whole[-2:]
         if (len(self.batch) == 1 and not self.b_batch[0] and self.a_batch[0] == self.m * self.a_strides[0]
                 and self.added_batch[0] == self.m * self.added_strides[0]):   # one tall product
             self.m *= self.batch[0]
             self.batch, self.a_batch, self.b_batch, self.added_batch = [], [], [], []
         self.count = math.prod(self.batch)
         self.work = self.count * self.m * self.n * self.k
+        self.added = int(addend is not None)
+
+    def numbers(self, *first: int) -> list[bytes]:
+        """The arguments of the kernels after the arrays: some integers, sizes, strides, the layout of the batch."""
+        integers = (*first, self.m, self.n, self.k, *self.a_strides, *self.b_strides, self.added, *self.added_strides)
+        return [*map(_INTEGER.pack, integers), Layout(self.batch, self.a_batch, self.b_batch, self.added_batch)]
 
 
-def _spread(array: Array, shape: Shape, last: int = 0) -> Shape:
-    """The strides of an array, without the last so many dimensions, for a shape that those are broadcast to."""
-    count = len(array.shape) - last
-    return (0,) * (len(shape) - count) + tuple([
-        0 if size == 1 else stride for size, stride in zip(array.shape[:count], array.strides[:count], strict=True)])
+_sizes = functools.lru_cache(maxsize=4096)(Sizes)
+
+
+def _spread(sizes: Shape, strides: Shape, shape: Shape) -> Shape:
+    """The strides of some dimensions for a shape that they are broadcast to."""
+    return (0,) * (len(shape) - len(sizes)) + tuple([
+        0 if size == 1 else stride for size, stride in zip(sizes, strides, strict=False)])
+
+
+class Product:
+    """A product to compute: arrays, the addend (which broadcasts to the result) or None, and their sizes."""
+
+    __slots__ = ("a", "added", "b", "sizes")
+
+    def __init__(self, a: Array, b: Array, addend: Array | None = None) -> None:
+        self.a, self.b, self.added = a, b, addend
+        self.sizes = _sizes((a.shape, a.strides), (b.shape, b.strides),
+                            None if addend is None else (addend.shape, addend.strides))
 
 
 def multiply(a: Array, b: Array, out: Array, addend: Array | None = None) -> None:
     """Write the products of the matrices in the last two dimensions, plus what broadcasts to them, to `out`, a dense
     array of the right shape."""
-    if not out.size:
-        return
-    if a.dtype is not b.dtype or a.shape[-1] != b.shape[-2]:
-        raise ValueError(f"matrices of {a.dtype} {list(a.shape)} and {b.dtype} {list(b.shape)} cannot be multiplied")
+    if a.dtype is not b.dtype:
+        raise ValueError(f"matrices of {a.dtype} and {b.dtype} cannot be multiplied")
     product = Product(a, b, addend)
-    ROUTES[_route(product)](product, out)
+    if out.size:
+        ROUTES[_route(product)](product, out)
 
 
 def route(a: Array, b: Array) -> str:
@@ -162,11 +184,11 @@ def route(a: Array, b: Array) -> str:
 
 
 def _route(product: Product) -> str:
-    traits, dtype = product.a.device.traits, product.a.dtype
+    traits, dtype, sizes = product.a.device.traits, product.a.dtype, product.sizes
     if traits.cpu:
         blas = dtype.is_floating_point or dtype.is_complex
-        return "host" if blas and traits.unified and product.work >= HOST_WORK else "plain"
-    if min(product.m, product.n) < SMALL_SIDE or product.work < TILED_WORK:
+        return "host" if blas and traits.unified and sizes.work >= HOST_WORK else "plain"
+    if min(sizes.m, sizes.n) < SMALL_SIDE or sizes.work < TILED_WORK:
         return "plain"
     if clblast.takes(product):
         return "clblast"
@@ -193,10 +215,10 @@ def _blas_takes(array: Array) -> bool:
 def _host(product: Product, out: Array) -> None:
     a, b, addend = product.a, product.b, product.added
     a, b = (a if _blas_takes(a) else contiguous(a)), (b if _blas_takes(b) else contiguous(b))
-    shape = out.shape
-    if not product.batch:   # one product rather than many
-        a, b = _below(a, product.m), _below(b, product.k)
-        shape = (product.m, product.n)
+    shape, sizes = out.shape, product.sizes
+    if not sizes.batch:   # one product rather than many
+        a, b = _below(a, sizes.m), _below(b, sizes.k)
+        shape = (sizes.m, sizes.n)
     extra = () if addend is None else (addend,)
     with mapped(out, a, b, *extra) as (result, left, right, *more), np.errstate(all="ignore"):
         np.matmul(left, right, out=result.reshape(shape))
@@ -222,19 +244,22 @@ def _tiled(product: Product, out: Array) -> None:
 
 # ---------------------------------------------------------------------------------------------- in registers
 def _plain(product: Product, out: Array) -> None:
-    m, n, k = product.m, product.n, product.k
-    a, b, (b_step, b_column) = product.a, product.b, product.b_strides
-    if b_column != 1 and product.work >= COPY_WORK and min(m, n) >= 16 and 0 not in product.b_batch:
-        _plain(Product(a, contiguous(b), product.added), out)
-        return
-    numbers = kind(b.dtype)
-    family, tall, broad = _block(numbers, m, n, b_column == 1, b.device.traits.cpu)
-    blocks = product.count * -(-m // tall) * -(-n // broad)
-    items = min(max(product.work // 16, 1), 1 << 29) if b.device.traits.cpu else blocks
-    launch(family[numbers], (C_TYPES[b.dtype], str(tall), str(broad)), items, out, a, b, product.added or out,
-           blocks, m, n, k, *product.a_strides, b_step, b_column, int(product.added is not None),
-           *product.added_strides, Layout(product.batch, product.a_batch, product.b_batch, product.added_batch),
-           op="matmul")
+    a, b, sizes = product.a, product.b, product.sizes
+    if sizes.work >= COPY_WORK and sizes.b_strides[1] != 1 and min(sizes.m, sizes.n) >= 16 and 0 not in sizes.b_batch:
+        b = contiguous(b)
+        sizes = Product(a, b, product.added).sizes
+    family, words, items, numbers = _plan(sizes, b.dtype, b.device.traits.cpu)
+    launch(family, words, items, out, a, b, product.added or out, *numbers, op="matmul")
+
+
+@functools.lru_cache(maxsize=4096)
+def _plan(sizes: Sizes, dtype: dtype, cpu: bool) -> tuple[Family, tuple[str, ...], int, list[bytes]]:
+    """Which kernel to launch, over how many items, and its arguments after the arrays."""
+    group = kind(dtype)
+    families, tall, broad = _block(group, sizes.m, sizes.n, sizes.b_strides[1] == 1, cpu)
+    blocks = sizes.count * -(-sizes.m // tall) * -(-sizes.n // broad)
+    items = min(max(sizes.work // 16, 1), 1 << 29) if cpu else blocks
+    return families[group], (C_TYPES[dtype], str(tall), str(broad)), items, sizes.numbers(blocks)
 
 
 def _block(numbers: str, m: int, n: int, dense: bool, cpu: bool) -> tuple[dict[str, Family], int, int]:
@@ -253,9 +278,12 @@ ROUTES: dict[str, Callable[[Product, Array], None]] = {
 # ---------------------------------------------------------------------------------------------- operators
 def matmul(a: Array, b: Array) -> Array:
     """Products of the matrices in the last two dimensions; those before them are broadcast."""
-    lead = broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    out = empty((*lead, a.shape[-2], b.shape[-1]), a.dtype, a.device)
-    multiply(a, b, out)
+    product = Product(a, b)
+    out = empty(product.sizes.shape, a.dtype, a.device)
+    if a.dtype is not b.dtype:
+        raise ValueError(f"matrices of {a.dtype} and {b.dtype} cannot be multiplied")
+    if out.size:
+        ROUTES[_route(product)](product, out)
     return out
 
 

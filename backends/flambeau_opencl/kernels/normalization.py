@@ -12,10 +12,9 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from flambeau.dtypes import float32, float64
 from flambeau_opencl.array import Array, empty
 from flambeau_opencl.kernels.movement import contiguous
-from flambeau_opencl.kernels.rows import LONG, WIDTHS, Rows, floats, launch_rows
+from flambeau_opencl.kernels.rows import LONG, TYPES, WIDTHS, Rows, floats, launch_rows
 from flambeau_opencl.launch import Scalar, launch
 
 _LAYER = """
@@ -148,8 +147,8 @@ KERNEL $NAME(ROW_SIZES, i64 channels, ARRAY(T, out), ARRAY(T, means), ARRAY(T, v
 }"""
 
 _BATCH_BACKWARD = """
-KERNEL $NAME(ROW_SIZES, i64 channels, ARRAY(T, out), ARRAY(T, weights), ARRAY(T, biases), ARRAY(T, grad), ARRAY(T, input),
-             ARRAY(T, weight), ARRAY(T, means), ARRAY(T, vars), i64 weighted, i64 training, T eps) {
+KERNEL $NAME(ROW_SIZES, i64 channels, ARRAY(T, out), ARRAY(T, weights), ARRAY(T, biases), ARRAY(T, grad),
+             ARRAY(T, input), ARRAY(T, weight), ARRAY(T, means), ARRAY(T, vars), i64 weighted, i64 training, T eps) {
     OPEN(T, out); OPEN(T, weights); OPEN(T, biases); OPEN(T, grad); OPEN(T, input); OPEN(T, weight);
     OPEN(T, means); OPEN(T, vars); SCRATCH;
     ROWS(i) {
@@ -213,7 +212,6 @@ _SHARED = """
 _ROWS = Rows("layer_norm", {"forward": _LAYER, "backward": _LAYER_BACKWARD, "rms": _RMS}, forms=("row",))
 _SUMS = Rows("column_sums", {"parts": _COLUMN_SUMS, "add": _ADD_PARTS}, forms=("column",))
 _BATCHES = Rows("batch_norm", {"forward": _BATCH, "backward": _BATCH_BACKWARD}, shared=_SHARED)
-_TYPES = {"f32": float32, "f64": float64}
 
 
 def _given(array: Array | None, instead: Array) -> tuple[Array, int]:
@@ -236,7 +234,7 @@ def _layer_norm(input: Array, size: Sequence[int], weight: Array | None, bias: A
     mean, rstd = (empty(kept, input.dtype, input.device) for _ in range(2))
     (weight, weighted), (bias, biased) = _given(weight, out), _given(bias, out)
     launch_rows(_ROWS, (), kind, "forward", sizes, out, mean, rstd, contiguous(input), weight, bias, weighted, biased,
-                Scalar(eps, _TYPES[kind]), op="layer_norm")
+                Scalar(eps, TYPES[kind]), op="layer_norm")
     return out, mean, rstd
 
 
@@ -247,7 +245,7 @@ def _rms_norm(input: Array, size: Sequence[int], weight: Array | None, eps: floa
     kept, sizes = _outer(input, size)
     out, rstd = empty(input.shape, input.dtype, input.device), empty(kept, input.dtype, input.device)
     launch_rows(_ROWS, (), kind, "rms", sizes, out, rstd, contiguous(input), *_given(weight, out),
-                Scalar(eps, _TYPES[kind]), op="rms_norm")
+                Scalar(eps, TYPES[kind]), op="rms_norm")
     return out, rstd
 
 
@@ -319,7 +317,7 @@ def _batch_norm(input: Array, weight: Array | None, bias: Array | None, running_
     (weight, weighted), (bias, biased) = _given(weight, out), _given(bias, out)
     given = [out if training or each is None else contiguous(each) for each in (running_mean, running_var)]
     _launch_channels(kind, "forward", input, out, mean, var, input, weight, bias, *given, weighted, biased,
-                     int(training), Scalar(eps, _TYPES[kind]))
+                     int(training), Scalar(eps, TYPES[kind]))
     return out, mean, var
 
 
@@ -333,7 +331,7 @@ def _batch_norm_backward(grad: Array, input: Array, weight: Array | None, mean: 
     weights, biases = (empty(input.shape[1:2], input.dtype, input.device) for _ in range(2))
     weight, weighted = _given(weight, out)
     _launch_channels(kind, "backward", input, out, weights, biases, contiguous(grad), input, weight, contiguous(mean),
-                     contiguous(var), weighted, int(training), Scalar(eps, _TYPES[kind]))
+                     contiguous(var), weighted, int(training), Scalar(eps, TYPES[kind]))
     return out, weights, biases
 
 

@@ -1,26 +1,27 @@
-"""Optimiser steps: one launch per parameter, where the formulas in operators would be a dozen.
+"""Optimiser steps: one launch for several parameters, where the formulas in operators would be a dozen for each.
 
-Every number that changes between steps is an argument, so that one kernel serves all of them.
+Most parameters are small, and a launch costs more than their arithmetic; so a kernel takes up to eight of them, each
+with its gradient and averages, and every work item does its part of each. Numbers that change between steps are
+arguments.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from flambeau.dtypes import float32, float64
 from flambeau_opencl.array import Array
 from flambeau_opencl.kernels.movement import contiguous
-from flambeau_opencl.kernels.rows import Rows, floats
+from flambeau_opencl.kernels.rows import TYPES, Rows, floats
 from flambeau_opencl.launch import Scalar, launch
 from flambeau_opencl.program import Family
 
-_TYPES = {"f32": float32, "f64": float64}
+TOGETHER = (8, 4, 2, 1)     # parameters of one launch
 
 _ADAM = """
-KERNEL $NAME(ARRAY(T, param), ARRAY(T, grad), ARRAY(T, average), ARRAY(T, square), ARRAY(T, peak), i64 n, T sign,
-             T decay, T kept, T beta1, T weight1, T beta2, T weight2, T size, T root, T eps) {
-    OPEN(T, param); OPEN(T, grad); OPEN(T, average); OPEN(T, square); OPEN(T, peak);
+FUNCTION void adam_$PEAK$T(GLOBAL T *param, const GLOBAL T *grad, GLOBAL T *average, GLOBAL T *square, GLOBAL T *peak,
+                           i64 n, T sign, T decay, T kept, T beta1, T weight1, T beta2, T weight2, T size, T root,
+                           T eps) {
     FOR_EACH(i, (n + WIDTH - 1) / WIDTH) {
         const i64 at = (i64)i * WIDTH, count = n - at;
         const V p = load(param + at, count, 0) * kept;
@@ -39,9 +40,8 @@ KERNEL $NAME(ARRAY(T, param), ARRAY(T, grad), ARRAY(T, average), ARRAY(T, square
 }"""
 
 _SGD = """
-KERNEL $NAME(ARRAY(T, param), ARRAY(T, grad), ARRAY(T, buffer), i64 n, T sign, T decay, T lr, T momentum, T share,
-             T own, T velocity) {
-    OPEN(T, param); OPEN(T, grad); OPEN(T, buffer);
+FUNCTION void sgd_$MOMENTUM$T(GLOBAL T *param, const GLOBAL T *grad, GLOBAL T *buffer, i64 n, T sign, T decay, T lr,
+                              T momentum, T share, T own, T velocity) {
     FOR_EACH(i, (n + WIDTH - 1) / WIDTH) {
         const i64 at = (i64)i * WIDTH, count = n - at;
         const V p = load(param + at, count, 0);
@@ -61,8 +61,29 @@ KERNEL $NAME(ARRAY($T, count)) {
     if (ITEM == 0) count[0] += 1;
 }"""
 
-_ADAM_FAMILY = Rows("adam", {"step": _ADAM}, (("PEAK", ("0", "1")),), forms=("row",))
-_SGD_FAMILY = Rows("sgd", {"step": _SGD}, (("MOMENTUM", ("0", "1")),), forms=("row",))
+
+def _parts(function: str, name: str, arrays: Sequence[str], numbers: Sequence[str]) -> dict[str, str]:
+    """Kernels that call a function for 1, 2, 4 and 8 parameters, each with its own arrays, all with the same numbers."""
+    parts = {}
+    for together in reversed(TOGETHER):
+        each = range(together)
+        parameters = [f"ARRAY(T, {array}{k})" for k in each for array in arrays] + [f"i64 n{k}" for k in each]
+        opened = "\n".join(f"    OPEN(T, {array}{k});" for k in each for array in arrays)
+        calls = "\n".join(f"    {name}({', '.join([*(f'{array}{k}' for array in arrays), f'n{k}', *numbers])});"
+                          for k in each)
+        kernel = f"KERNEL $NAME({', '.join([*parameters, *(f'T {number}' for number in numbers)])}) {{"
+        parts[str(together)] = f"{kernel}\n{opened}\n{calls}\n}}"
+    parts["1"] = f"{function}\n{parts['1']}"
+    return parts
+
+
+_ADAM_ARRAYS = ("param", "grad", "average", "square", "peak")
+_SGD_ARRAYS = ("param", "grad", "buffer")
+_ADAM_FAMILY = Rows("adam", _parts(_ADAM, "adam_$PEAK$T", _ADAM_ARRAYS, (
+    "sign", "decay", "kept", "beta1", "weight1", "beta2", "weight2", "size", "root", "eps")),
+    (("PEAK", ("0", "1")),), forms=("row",))
+_SGD_FAMILY = Rows("sgd", _parts(_SGD, "sgd_$MOMENTUM$T", _SGD_ARRAYS, (
+    "sign", "decay", "lr", "momentum", "share", "own", "velocity")), (("MOMENTUM", ("0", "1")),), forms=("row",))
 _COUNT_FAMILY = Family("count_up", _COUNT, (("T", ("f32", "f64")),))
 
 
@@ -78,23 +99,39 @@ def _kinds(params: Sequence[Array], *groups: Sequence[Array]) -> list[str] | Non
     return found
 
 
+def _batches(rows: list[tuple[Array, ...]]) -> Iterator[list[tuple[Array, ...]]]:
+    """Pieces of the lengths that there are kernels for."""
+    start = 0
+    for together in TOGETHER:
+        while len(rows) - start >= together:
+            yield rows[start:start + together]
+            start += together
+
+
+def _launch(family: Rows, word: str, kind: str, rows: list[tuple[Array, ...]], numbers: Sequence[float], op: str) -> None:
+    """Update parameters that have the numbers in common; each row is a parameter, its gradient and its state."""
+    scalars = [Scalar(each, TYPES[kind]) for each in numbers]
+    for batch in _batches(rows):
+        sizes = [row[0].size for row in batch]
+        launch(family, (word, "row", kind, str(len(batch))), sum(sizes), *[each for row in batch for each in row],
+               *sizes, *scalars, op=op)
+
+
 def _adam_step(params: Sequence[Array], grads: Sequence[Array], exp_avgs: Sequence[Array], exp_avg_sqs: Sequence[Array],
                max_exp_avg_sqs: Sequence[Array], counts: Sequence[float], lr: float, beta1: float, beta2: float,
                eps: float, weight_decay: float, maximize: bool, decoupled_weight_decay: bool) -> Any:
     kinds = _kinds(params, grads, exp_avgs, exp_avg_sqs, max_exp_avg_sqs)
     if kinds is None:
         return NotImplemented
-    scalars: dict[tuple[str, float], list[Scalar]] = {}
-    for i, (param, kind, count) in enumerate(zip(params, kinds, counts, strict=True)):
-        numbers = scalars.get((kind, count))
-        if numbers is None:
-            decay, kept = (0.0, 1 - lr * weight_decay) if decoupled_weight_decay else (weight_decay, 1.0)
-            size, root = lr / (1 - beta1**count), (1 - beta2**count) ** -0.5
-            numbers = scalars[kind, count] = [Scalar(each, _TYPES[kind]) for each in (
-                -1.0 if maximize else 1.0, decay, kept, beta1, 1 - beta1, beta2, 1 - beta2, size, root, eps)]
-        peak = max_exp_avg_sqs[i] if max_exp_avg_sqs else param
-        launch(_ADAM_FAMILY, ("1" if max_exp_avg_sqs else "0", "row", kind, "step"), param.size, param, contiguous(grads[i]),
-               exp_avgs[i], exp_avg_sqs[i], peak, param.size, *numbers, op="adam_step_")
+    alike: dict[tuple[str, float], list[tuple[Array, ...]]] = {}
+    rows = zip(params, map(contiguous, grads), exp_avgs, exp_avg_sqs, max_exp_avg_sqs or params, strict=True)
+    for kind, count, row in zip(kinds, counts, rows, strict=True):
+        alike.setdefault((kind, count), []).append(row)
+    decay, kept = (0.0, 1 - lr * weight_decay) if decoupled_weight_decay else (weight_decay, 1.0)
+    for (kind, count), some in alike.items():
+        numbers = (-1.0 if maximize else 1.0, decay, kept, beta1, 1 - beta1, beta2, 1 - beta2, lr / (1 - beta1**count),
+                   (1 - beta2**count) ** -0.5, eps)
+        _launch(_ADAM_FAMILY, "1" if max_exp_avg_sqs else "0", kind, some, numbers, "adam_step_")
     return ()
 
 
@@ -103,13 +140,14 @@ def _sgd_step(params: Sequence[Array], grads: Sequence[Array], momentum_buffers:
     kinds = _kinds(params, grads, momentum_buffers)
     if kinds is None:
         return NotImplemented
-    numbers = {kind: [Scalar(each, _TYPES[kind]) for each in (
-        -1.0 if maximize else 1.0, weight_decay, lr, momentum, 1 - dampening,
-        *((1.0, momentum) if nesterov else (0.0, 1.0)))] for kind in set(kinds)}
-    for i, (param, kind) in enumerate(zip(params, kinds, strict=True)):
-        buffer = momentum_buffers[i] if momentum_buffers else param
-        launch(_SGD_FAMILY, ("1" if momentum_buffers else "0", "row", kind, "step"), param.size, param, contiguous(grads[i]), buffer,
-               param.size, *numbers[kind], op="sgd_step_")
+    alike: dict[str, list[tuple[Array, ...]]] = {}
+    rows = zip(params, map(contiguous, grads), momentum_buffers or params, strict=True)
+    for kind, row in zip(kinds, rows, strict=True):
+        alike.setdefault(kind, []).append(row)
+    numbers = (-1.0 if maximize else 1.0, weight_decay, lr, momentum, 1 - dampening,
+               *((1.0, momentum) if nesterov else (0.0, 1.0)))
+    for kind, some in alike.items():
+        _launch(_SGD_FAMILY, "1" if momentum_buffers else "0", kind, some, numbers, "sgd_step_")
     return ()
 
 

@@ -23,12 +23,13 @@ from flambeau.ir import clike, prelude
 from flambeau.ir.dialect import C_TYPES, RANK, STRUCT_FORMATS
 from flambeau.ir.expr import trace
 from flambeau.ir.loops import Operand, Pointwise, Result
-from flambeau.registry import LISTENERS, OPERATORS, OpDef
+from flambeau.registry import LISTENERS, OPERATORS, WITHDRAWALS, OpDef
 from flambeau_opencl.array import Array, empty, like
-from flambeau_opencl.kernels.movement import collapse
+from flambeau_opencl.kernels.movement import collapse, contiguous
 from flambeau_opencl.launch import NARROW
 
 COMPUTED = tuple(each for each in fd.ALL if not each.storage_only and each not in (fd.float16, fd.bfloat16))
+LARGE = 1 << 15        # elements from which it pays to copy an operand first, where its layout makes a kernel slow
 PLANS = 4096           # that an operator keeps; with more, it starts anew
 _FORMS = {1: ("a",), 2: ("aa", "av", "va"), 3: ("aaa", "aav", "ava", "avv"), 4: ("aaaa", "aaav", "avvv")}
 _pack_offset = struct.Struct("=q").pack
@@ -127,11 +128,12 @@ def packer(kind: dtype) -> Callable[[Any], bytes]:
 class Plan:
     """A kernel that is ready but for buffers, offsets that are not what they were last time, and numbers.
 
-    `spots` has the parameter's position of each operand: of its memory, the next being its offset, or of its value.
+    `spots` has the parameter's position of each operand: of its memory, the next being its offset, or of its value; at
+    the end that of ERRORS. `places` has those of the result and the operands that are arrays, `offsets` what was set.
     """
 
     __slots__ = ("device", "fails", "global_size", "kernel", "latest", "local_size", "lock", "name", "offsets", "op",
-                 "outer", "pack", "shifts", "spots")
+                 "outer", "pack", "places", "shifts", "spots")
 
     def __init__(self, op: Operator, device: Any, loop: Pointwise, kernel: Any, items: int) -> None:
         self.op, self.device, self.kernel, self.lock = op.name, device, kernel, device.lock
@@ -141,15 +143,23 @@ class Plan:
         self.fails = clike.can_fail(loop)
         self.pack = [packer(each.dtype) for each in loop.operands]
         self.spots: list[int] = []
+        self.places: list[int] = []
         self.offsets: list[int] = []
         self.shifts: list[tuple[int, ...]] = []
 
-    def put_array(self, position: int, slot: int, array: Array) -> None:
-        """Set memory and offset of an array; slot 0 is the result."""
-        self.kernel.set_arg(position, array.memory.buffer)
-        if self.offsets[slot] != array.offset:
-            self.kernel._set_arg_buf(position + 1, _pack_offset(array.offset))
-            self.offsets[slot] = array.offset
+    def put_offsets(self, arrays: Sequence[Array]) -> None:
+        """Set the offsets of the result and of the operands that are arrays."""
+        for position, each in zip(self.places, arrays, strict=True):
+            self.kernel._set_arg_buf(position + 1, _pack_offset(each.offset))
+        self.offsets = [each.offset for each in arrays]
+
+    def checked(self, out: Array, like: Array, lane: Any) -> Array | None:
+        """`out`, if the plan's kernel can write to it; else None."""
+        if not out.dense or out.shape != like.shape or out.dtype is not self.outer:
+            return None
+        if out.memory.lane is not lane:
+            out.memory.use(lane)
+        return out
 
     def put_errors(self, position: int, arrays: Sequence[Array]) -> None:
         """Set the last parameters of a kernel that can fail."""
@@ -157,20 +167,13 @@ class Plan:
         self.kernel.set_arg(position, buffer)
         self.kernel._set_arg_buf(position + 1, _pack_int(number))
 
-    def queue(self, lane: Any, arrays: Sequence[Array]) -> None:
+    def go(self, lane: Any) -> None:
         """Launch the kernel in a lane, all arguments being set."""
-        for each in arrays:
-            if each.memory.lane is not lane:
-                each.memory.use(lane)
         self.latest.append(self.name)
         try:
             _enqueue(lane.queue, self.kernel, self.global_size, self.local_size)
         except cl.Error as error:
-            self.refused(error, lane)
-
-    def refused(self, error: Exception, lane: Any) -> None:
-        """The driver has refused the launch."""
-        self.device.recover(error, lambda: _enqueue(lane.queue, self.kernel, self.global_size, self.local_size))
+            self.device.recover(error, lambda: _enqueue(lane.queue, self.kernel, self.global_size, self.local_size))
 
 
 def flat_plan(op: Operator, device: Any, kind: dtype, form: str, size: int) -> Plan:
@@ -181,11 +184,7 @@ def flat_plan(op: Operator, device: Any, kind: dtype, form: str, size: int) -> P
     for how in form:
         plan.spots.append(position)
         position += 2 if how == "a" else 1
-    plan.offsets = [0] * (1 + len(form))
-    plan.kernel._set_arg_buf(1, _pack_offset(0))
-    for spot, how in zip(plan.spots, form, strict=True):
-        if how == "a":
-            plan.kernel._set_arg_buf(spot + 1, _pack_offset(0))
+    plan.places = [0, *[spot for spot, how in zip(plan.spots, form, strict=True) if how == "a"]]
     plan.kernel._set_arg_buf(position, _pack_offset(size))
     plan.spots.append(position + 1)
     return plan
@@ -220,6 +219,9 @@ class General:
                for each, wanted in zip(operands, loop.operands, strict=True)):
             raise TypeError(f"{self.op.name}: operands of {', '.join(str(each.dtype) for each in arrays)}, where "
                             f"{', '.join(str(each.dtype) for each in loop.operands)} are expected")
+        if math.prod(shape) >= LARGE:
+            operands = [straight(each, shape, loop) for each in operands]
+            arrays = [each for each in operands if each.__class__ is Array]
         result = self.target(loop, shape, device, out)
         if result.size:
             form = "".join(["a" if each.__class__ is Array else "v" for each in operands])
@@ -255,16 +257,17 @@ class General:
         plan = self.plan((kind, result.size, form, device), flat_plan, device, kind, form, result.size)
         numbers = [None if each.__class__ is Array else pack(each)
                    for each, pack in zip(operands, plan.pack, strict=True)]
+        lane = used([result, *arrays])
         with plan.lock:
-            plan.put_array(0, 0, result)
-            for slot, (spot, each, number) in enumerate(zip(plan.spots, operands, numbers, strict=False), 1):
-                if number is None:
-                    plan.put_array(spot, slot, each)
-                else:
+            for position, each in zip(plan.places, [result, *arrays], strict=True):
+                plan.kernel.set_arg(position, each.memory.buffer)
+            plan.put_offsets([result, *arrays])
+            for spot, number in zip(plan.spots, numbers, strict=False):
+                if number is not None:
                     plan.kernel._set_arg_buf(spot, number)
             if plan.fails:
                 plan.put_errors(plan.spots[-1], arrays)
-            plan.queue(device.lane, [result, *arrays])
+            plan.go(lane)
 
     def strided(self, device: Any, kind: dtype, form: str, operands: Sequence[Any], result: Array,
                 arrays: Sequence[Array]) -> None:
@@ -273,12 +276,13 @@ class General:
         plan = self.plan(key, strided_plan, device, kind, operands, result)
         numbers = [None if each.__class__ is Array else pack(each)
                    for each, pack in zip(operands, plan.pack, strict=True)]
+        lane = used([result, *arrays])
         with plan.lock:
             for shift in plan.shifts:
                 self._put_strided(plan, result, operands, numbers, shift)
                 if plan.fails:
                     plan.put_errors(plan.spots[-1], arrays)
-                plan.queue(device.lane, [result, *arrays])
+                plan.go(lane)
 
     def _put_strided(self, plan: Plan, result: Array, operands: Sequence[Any], numbers: Sequence[bytes | None],
                      shift: Sequence[int]) -> None:
@@ -323,6 +327,15 @@ def strided_plan(op: Operator, device: Any, kind: dtype, operands: Sequence[Any]
     return plan
 
 
+def used(arrays: Sequence[Array]) -> Any:
+    """This thread's lane, of which the arrays' memories take note."""
+    lane = arrays[0].device.lane
+    for each in arrays:
+        if each.memory.lane is not lane:
+            each.memory.use(lane)
+    return lane
+
+
 def places_of(sizes: Sequence[int]) -> Iterator[tuple[int, ...]]:
     """All places in these dimensions; one, (), for no dimension."""
     return itertools.product(*[range(size) for size in sizes])
@@ -332,6 +345,14 @@ def stretched(array: Array, shape: tuple[int, ...]) -> tuple[int, ...]:
     """The strides of an array that is broadcast to a shape."""
     return (0,) * (len(shape) - len(array.shape)) + tuple(
         [0 if size == 1 else stride for size, stride in zip(array.shape, array.strides, strict=True)])
+
+
+def straight(operand: Any, shape: tuple[int, ...], loop: Pointwise) -> Any:
+    """A large operand as a dense array where that is faster: copies go through transposed arrays in tiles, and flat
+    kernels compute slow functions in vectors."""
+    if operand.__class__ is not Array or operand.dense or operand.shape != shape:
+        return operand
+    return contiguous(operand) if operand.strides[-1] != 1 or clike.vectors(loop) is not None else operand
 
 
 def broadcast(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
@@ -354,28 +375,22 @@ def unary(op: Operator) -> Callable[..., Array]:
     plans = general.plans
 
     def kernel(a: Array, out: Array | None = None) -> Array:
-        if not a.dense or out is not None:
-            return general((a,), out)
         device = a.device
         plan = plans.get((a.dtype, a.size, "a", device))
-        if plan is None or plan.fails:
+        if plan is None or not a.dense or plan.fails:
             return general((a,), out)
         lane, memory, program = device.lane, a.memory, plan.kernel
         if memory.lane is not lane:
             memory.use(lane)
-        result = like(a, plan.outer, lane)
+        result = like(a, plan.outer, lane) if out is None else plan.checked(out, a, lane)
+        if result is None:
+            return general((a,), out)
         with plan.lock:
             program.set_arg(0, result.memory.buffer)
-            if plan.offsets[0]:
-                plan.put_array(0, 0, result)
             program.set_arg(2, memory.buffer)
-            if a.offset != plan.offsets[1]:
-                plan.put_array(2, 1, a)
-            plan.latest.append(plan.name)
-            try:
-                _enqueue(lane.queue, program, plan.global_size, plan.local_size)
-            except cl.Error as error:
-                plan.refused(error, lane)
+            if [result.offset, a.offset] != plan.offsets:
+                plan.put_offsets((result, a))
+            plan.go(lane)
         return result
     return kernel
 
@@ -389,40 +404,36 @@ def binary(op: Operator) -> Callable[..., Array]:
         if a.__class__ is not Array or not a.dense:
             return general((a, b), out)
         device = a.device
+        lane, memory = device.lane, a.memory
+        if memory.lane is not lane:
+            memory.use(lane)
         if b.__class__ is Array:
             if not b.dense or a.shape != b.shape or a.dtype is not b.dtype:
                 return general((a, b), out)
-            plan, number = plans.get((a.dtype, a.size, "aa", device)), None
+            plan, number, other = plans.get((a.dtype, a.size, "aa", device)), None, b.memory
+            if other.lane is not lane:
+                other.use(lane)
         else:
             plan = plans.get((a.dtype, a.size, "av", device))
             number = None if plan is None else plan.pack[1](b)
-        if plan is None or plan.fails or out is not None:
+        if plan is None or plan.fails:
             return general((a, b), out)
-        lane, memory, program, offsets = device.lane, a.memory, plan.kernel, plan.offsets
-        if memory.lane is not lane:
-            memory.use(lane)
-        result = like(a, plan.outer, lane)
+        result = like(a, plan.outer, lane) if out is None else plan.checked(out, a, lane)
+        if result is None:
+            return general((a, b), out)
+        program = plan.kernel
         with plan.lock:
             program.set_arg(0, result.memory.buffer)
-            if offsets[0]:
-                plan.put_array(0, 0, result)
             program.set_arg(2, memory.buffer)
-            if a.offset != offsets[1]:
-                plan.put_array(2, 1, a)
             if number is None:
-                other = b.memory
-                if other.lane is not lane:
-                    other.use(lane)
                 program.set_arg(4, other.buffer)
-                if b.offset != offsets[2]:
-                    plan.put_array(4, 2, b)
+                if [result.offset, a.offset, b.offset] != plan.offsets:
+                    plan.put_offsets((result, a, b))
             else:
                 program._set_arg_buf(4, number)
-            plan.latest.append(plan.name)
-            try:
-                _enqueue(lane.queue, program, plan.global_size, plan.local_size)
-            except cl.Error as error:
-                plan.refused(error, lane)
+                if [result.offset, a.offset] != plan.offsets:
+                    plan.put_offsets((result, a))
+            plan.go(lane)
         return result
     return kernel
 
@@ -447,7 +458,8 @@ def kernel_of(op: Operator) -> Callable[..., Array]:
 # ---------------------------------------------------------------------------------------------- powers
 _POWERS: dict[float, tuple[str, Callable[[Any], Any]]] = {
     1: ("pow_1", lambda x: x ** 1), 2: ("pow_2", lambda x: x * x), 3: ("pow_3", lambda x: x * x * x),
-    0.5: ("pow_half", lambda x: x ** 0.5), -0.5: ("pow_minus_half", lambda x: x ** -0.5), -1: ("pow_minus_1", lambda x: 1 / x)}
+    0.5: ("pow_half", lambda x: x ** 0.5), -0.5: ("pow_minus_half", lambda x: x ** -0.5),
+    -1: ("pow_minus_1", lambda x: 1 / x)}
 
 
 def powers(op: Operator) -> Callable[..., Array]:
@@ -479,13 +491,21 @@ def from_record(record: OpDef) -> Callable[..., Array] | None:
 
 
 def follow(kernels: dict[str, Callable[..., Any]]) -> None:
-    """Give operators that are registered from now on their kernels, too, in a backend's table."""
+    """Give operators that are registered from now on their kernels, too, in a backend's table, until they are
+    withdrawn."""
+    made: dict[str, Callable[..., Any]] = {}
+
     def listen(record: OpDef) -> None:
-        if record.name not in kernels:
+        if record.name not in kernels or kernels[record.name] is made.get(record.name):
             kernel = from_record(record)
             if kernel is not None:
-                kernels[record.name] = kernel
+                kernels[record.name] = made[record.name] = kernel
+
+    def forget(record: OpDef) -> None:
+        if record.name in made and kernels.get(record.name) is made[record.name]:
+            del kernels[record.name]
     LISTENERS.append(listen)
+    WITHDRAWALS.append(forget)
 
 
 KERNELS: dict[str, Callable[..., Any]] = {

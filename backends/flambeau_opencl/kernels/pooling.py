@@ -18,63 +18,103 @@ from flambeau_opencl.program import Family
 Shape = tuple[int, ...]
 ORDERED = ("u8", "i8", "i16", "i32", "i64", "f32", "f64")
 
-# A nan beats every number, and the last one the others: `value != value` holds for nothing else.
+# Windows are gone through from outside, their elements one after the other, each for a whole line of outputs: so the
+# inner loop has neighbours to work on. A nan beats every number, and the last nan the others.
 _MAX = Family("max_pool", """
-KERNEL $NAME(ARRAY($T, values), ARRAY(i64, indices), ARRAY($T, input), i64 n, windows_t w) {
+KERNEL $NAME(ARRAY($T, values), ARRAY(i64, indices), ARRAY($T, input), i64 lines, windows_t w) {
     OPEN($T, values); OPEN(i64, indices); OPEN($T, input);
-    FOR_EACH(i, n) {
-        WINDOW(i, low, high)
-        const GLOBAL $T *from = input + plane * w.size[0] * w.size[1] * w.size[2];
-        $T best = 0;
-        index_t at = -1;
-        for (index_t z = low[0]; z < high[0]; z += w.step[0])
-            for (index_t y = low[1]; y < high[1]; y += w.step[1])
-                for (index_t x = low[2]; x < high[2]; x += w.step[2]) {
-                    index_t place = (z * w.size[1] + y) * w.size[2] + x;
-                    $T value = from[place];
-                    if (at < 0 || value > best || value != value) { best = value; at = place; }
+    LINES(i, lines, w.out[2]) {
+        PART(i, w.out[2]);
+        index_t oy = i % w.out[1], rest = i / w.out[1], oz = rest % w.out[0], plane = rest / w.out[0];
+        GLOBAL $T *best = values + i * w.out[2];
+        GLOBAL i64 *at = indices + i * w.out[2];
+        const index_t jump = w.jump[2];
+        for (index_t x = begin; x < end; ++x) { best[x] = 0; at[x] = -1; }
+        for (index_t kz = 0; kz < w.width[0]; ++kz) {
+            index_t z = source(&w, 0, oz, kz);
+            if (outside(&w, 0, z)) continue;
+            for (index_t ky = 0; ky < w.width[1]; ++ky) {
+                index_t y = source(&w, 1, oy, ky), row = (z * w.size[1] + y) * w.size[2];
+                if (outside(&w, 1, y)) continue;
+                const GLOBAL $T *from = input + plane * w.size[0] * w.size[1] * w.size[2];
+                for (index_t kx = 0; kx < w.width[2]; ++kx) {
+                    index_t place = row + source(&w, 2, 0, kx);
+                    INSIDE(low, high, kx);
+                    for (index_t x = low; x < high; ++x) {
+                        $T value = from[place + x * jump];
+                        int better = (at[x] < 0) | (value > best[x]) | (value != value);
+                        best[x] = better ? value : best[x];
+                        at[x] = better ? (i64)(place + x * jump) : at[x];
+                    }
                 }
-        values[i] = best; indices[i] = at;
+            }
+        }
     }
 }""", (("T", ORDERED),), shared=HEADER)
 
+_OVER = "".join(f"#define OVER_{each}(a, n) ((a) / ({each})(n))\n" for each in ("f32", "f64")) + "".join(
+    f"#define OVER_{each}(a, n) ((n) ? ({each})((a) / (n)) : 0)\n" for each in ORDERED if each[0] != "f")
 _AVERAGE = Family("avg_pool", """
-KERNEL $NAME(ARRAY($T, means), ARRAY($T, input), i64 n, i64 border_counts, i64 divisor, windows_t w) {
+KERNEL $NAME(ARRAY($T, means), ARRAY($T, input), i64 lines, i64 border_counts, i64 divisor, windows_t w) {
     OPEN($T, means); OPEN($T, input);
-    FOR_EACH(i, n) {
-        WINDOW(i, low, high)
-        const GLOBAL $T *from = input + plane * w.size[0] * w.size[1] * w.size[2];
-        $T sum = 0;
-        for (index_t z = low[0]; z < high[0]; ++z)
-            for (index_t y = low[1]; y < high[1]; ++y)
-                for (index_t x = low[2]; x < high[2]; ++x) sum += from[(z * w.size[1] + y) * w.size[2] + x];
-        index_t o[3] = {oz, oy, ox};
-        means[i] = sum / ($T)(divisor ? divisor : count(&w, o, border_counts));
+    LINES(i, lines, w.out[2]) {
+        PART(i, w.out[2]);
+        index_t oy = i % w.out[1], rest = i / w.out[1], oz = rest % w.out[0], plane = rest / w.out[0];
+        GLOBAL $T *sum = means + i * w.out[2];
+        const index_t jump = w.jump[2];
+        for (index_t x = begin; x < end; ++x) sum[x] = 0;
+        for (index_t kz = 0; kz < w.width[0]; ++kz) {
+            index_t z = source(&w, 0, oz, kz);
+            if (outside(&w, 0, z)) continue;
+            for (index_t ky = 0; ky < w.width[1]; ++ky) {
+                index_t y = source(&w, 1, oy, ky);
+                if (outside(&w, 1, y)) continue;
+                const GLOBAL $T *from = input + ((plane * w.size[0] + z) * w.size[1] + y) * w.size[2];
+                for (index_t kx = 0; kx < w.width[2]; ++kx) {
+                    index_t shift = source(&w, 2, 0, kx);
+                    INSIDE(low, high, kx);
+                    for (index_t x = low; x < high; ++x) sum[x] += from[x * jump + shift];
+                }
+            }
+        }
+        i64 most = count(&w, 0, oz, border_counts) * count(&w, 1, oy, border_counts);
+        for (index_t x = begin; x < end; ++x) {
+            i64 many = divisor ? divisor : most * count(&w, 2, x, border_counts);
+            sum[x] = OVER_$T(sum[x], many);
+        }
     }
-}""", (("T", ORDERED),), shared=HEADER)
+}""", (("T", ORDERED),), shared=HEADER + _OVER)
 
 _AVERAGE_BACK = Family("avg_pool_back", """
-KERNEL $NAME(ARRAY($T, input), ARRAY($T, g), i64 n, i64 border_counts, i64 divisor, windows_t w) {
+KERNEL $NAME(ARRAY($T, input), ARRAY($T, g), i64 lines, i64 border_counts, i64 divisor, windows_t w) {
     OPEN($T, input); OPEN($T, g);
-    FOR_EACH(i, n) {
-        index_t x = i % w.size[2], y = i / w.size[2] % w.size[1], z = i / w.size[2] / w.size[1] % w.size[0];
-        const GLOBAL $T *from = g + i / w.size[2] / w.size[1] / w.size[0] * w.out[0] * w.out[1] * w.out[2];
-        index_t at[3] = {z, y, x}, low[3], high[3], o[3];
-        for (int d = 0; d < 3; ++d) {
-            index_t reach = at[d] + w.border[d] - w.width[d] + 1;
-            low[d] = reach > 0 ? (reach + w.jump[d] - 1) / w.jump[d] : 0;
-            high[d] = (at[d] + w.border[d]) / w.jump[d] + 1;
-            if (high[d] > w.out[d]) high[d] = w.out[d];
+    FOR_EACH(i, lines) {
+        index_t y = i % w.size[1], rest = i / w.size[1], z = rest % w.size[0], plane = rest / w.size[0];
+        GLOBAL $T *line = input + i * w.size[2];
+        const index_t begin = 0, end = w.out[2];
+        for (index_t x = 0; x < w.size[2]; ++x) line[x] = 0;
+        for (index_t kz = 0; kz < w.width[0]; ++kz) {
+            index_t oz = z + w.border[0] - kz;
+            if (oz < 0 || oz % w.jump[0] || oz / w.jump[0] >= w.out[0]) continue;
+            oz /= w.jump[0];
+            for (index_t ky = 0; ky < w.width[1]; ++ky) {
+                index_t oy = y + w.border[1] - ky;
+                if (oy < 0 || oy % w.jump[1] || oy / w.jump[1] >= w.out[1]) continue;
+                oy /= w.jump[1];
+                const GLOBAL $T *from = g + ((plane * w.out[0] + oz) * w.out[1] + oy) * w.out[2];
+                i64 most = count(&w, 0, oz, border_counts) * count(&w, 1, oy, border_counts);
+                for (index_t kx = 0; kx < w.width[2]; ++kx) {
+                    index_t shift = source(&w, 2, 0, kx), jump = w.jump[2];
+                    INSIDE(low, high, kx);
+                    for (index_t x = low; x < high; ++x) {
+                        i64 many = divisor ? divisor : most * count(&w, 2, x, border_counts);
+                        line[x * jump + shift] += OVER_$T(from[x], many);
+                    }
+                }
+            }
         }
-        $T sum = 0;
-        for (o[0] = low[0]; o[0] < high[0]; ++o[0])
-            for (o[1] = low[1]; o[1] < high[1]; ++o[1])
-                for (o[2] = low[2]; o[2] < high[2]; ++o[2])
-                    sum += from[(o[0] * w.out[1] + o[1]) * w.out[2] + o[2]]
-                        / ($T)(divisor ? divisor : count(&w, o, border_counts));
-        input[i] = sum;
     }
-}""", (("T", ORDERED),), shared=HEADER)
+}""", (("T", ORDERED),), shared=HEADER + _OVER)
 
 # One plane after the other: no two work items add to one place, and the order of additions is always the same.
 _SCATTER = Family("pool_scatter", """
@@ -108,8 +148,8 @@ def max_pool(input: Array, kernel: Shape, stride: Shape, padding: Shape, dilatio
     w = Windows(input.shape[2:], out, kernel, stride, padding, dilation)
     values = empty((*input.shape[:2], *out), input.dtype, input.device)
     indices = empty(values.shape, fd.int64, input.device)
-    launch(_MAX, (C_TYPES[input.dtype],), values.size, values, indices, contiguous(input), values.size, w.packed(),
-           op="max_pool")
+    launch(_MAX, (C_TYPES[input.dtype],), values.size, values, indices, contiguous(input),
+           values.size // max(out[-1], 1), w.packed(), op="max_pool")
     return values, indices
 
 
@@ -118,8 +158,8 @@ def avg_pool(input: Array, kernel: Shape, stride: Shape, padding: Shape, out: Sh
     """Means over windows; integers are divided towards zero."""
     w = Windows(input.shape[2:], out, kernel, stride, padding, (1,) * len(kernel))
     means = empty((*input.shape[:2], *out), input.dtype, input.device)
-    launch(_AVERAGE, (C_TYPES[input.dtype],), means.size, means, contiguous(input), means.size,
-           int(count_include_pad), divisor or 0, w.packed(), op="avg_pool")
+    launch(_AVERAGE, (C_TYPES[input.dtype],), means.size, means, contiguous(input),
+           means.size // max(out[-1], 1), int(count_include_pad), divisor or 0, w.packed(), op="avg_pool")
     return means
 
 
@@ -128,8 +168,9 @@ def avg_pool_input_grad(g: Array, spatial: Shape, kernel: Shape, stride: Shape, 
     """Spread each output's gradient over its window."""
     w = Windows(spatial, g.shape[2:], kernel, stride, padding, (1,) * len(kernel))
     result = empty((*g.shape[:2], *spatial), g.dtype, g.device)
-    launch(_AVERAGE_BACK, (C_TYPES[g.dtype],), result.size, result, contiguous(g), result.size,
-           int(count_include_pad), divisor or 0, w.packed(), op="avg_pool_input_grad")
+    lines = result.size // max(spatial[-1], 1)
+    launch(_AVERAGE_BACK, (C_TYPES[g.dtype],), result.size if g.device.traits.cpu else lines, result, contiguous(g),
+           lines, int(count_include_pad), divisor or 0, w.packed(), op="avg_pool_input_grad")
     return result
 
 

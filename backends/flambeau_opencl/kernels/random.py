@@ -15,7 +15,7 @@ from flambeau.dtypes import INTEGER, dtype
 from flambeau.ir.dialect import C_TYPES
 from flambeau_opencl.array import Array, empty
 from flambeau_opencl.device import Device
-from flambeau_opencl.kernels.creation import Bits
+from flambeau_opencl.kernels.creation import EXACT, Bits
 from flambeau_opencl.kernels.movement import cast, contiguous, copy
 from flambeau_opencl.launch import Scalar, launch
 from flambeau_opencl.program import Family
@@ -23,14 +23,12 @@ from flambeau_opencl.program import Family
 WORDS = 4
 DIGITS = {fd.float64: 53, fd.float32: 24, fd.float16: 11, fd.bfloat16: 8}
 
-_SHARED = """
-#ifdef __OPENCL_VERSION__
-#pragma OPENCL FP_CONTRACT OFF
-#endif
+_SHARED = EXACT + """
 typedef struct { u32 first, second, third, fourth; } words_t;
 FUNCTION words_t words_of(u64 index, u64 seed, u64 block) {
     u32 first = (u32)block, second = (u32)(block >> 32), third = (u32)index, fourth = (u32)(index >> 32);
     u32 key = (u32)seed, other = (u32)(seed >> 32);
+    #pragma unroll
     for (int round = 0; round < 10; ++round) {
         u64 a = (u64)first * 0xD2511F53u, b = (u64)third * 0xCD9E8D57u;
         first = (u32)(b >> 32) ^ second ^ key;
@@ -51,7 +49,47 @@ FUNCTION f64 fraction_f64(u32 first, u32 second, int digits) {
     return ((f64)(first >> 5) * 67108864.0 + (f64)(second >> 6)) * 1.1102230246251565e-16;
 }
 #endif
-FUNCTION f32 distance_f32(words_t w) { return (f32)((i64)w.first + 1) * 2.3283064365386963e-10f; }
+/* A logarithm, a square root and a cosine of plain arithmetic, which compilers turn into vector instructions; after Cephes. */
+FUNCTION f32 log_f32(f32 x) {
+    union { f32 number; u32 bits; } both;
+    both.number = x;
+    i32 shifted = (i32)both.bits - 0x3f3504f3;
+    f32 e = (f32)(shifted >> 23);
+    both.bits = (u32)((shifted & 0x7fffff) + 0x3f3504f3);
+    f32 m = both.number - 1.0f, z = m * m, y = 7.0376836292e-2f;
+    y = y * m - 1.1514610310e-1f; y = y * m + 1.1676998740e-1f; y = y * m - 1.2420140846e-1f;
+    y = y * m + 1.4249322787e-1f; y = y * m - 1.6668057665e-1f; y = y * m + 2.0000714765e-1f;
+    y = y * m - 2.4999993993e-1f; y = y * m + 3.3333331174e-1f;
+    y = y * m * z - 2.12194440e-4f * e - 0.5f * z;
+    return m + y + 0.693359375f * e;
+}
+FUNCTION f32 root_f32(f32 x) {
+    union { f32 number; u32 bits; } both;
+    both.number = x;
+    both.bits = 0x5f3759dfu - (both.bits >> 1);
+    f32 y = both.number, half_x = 0.5f * x;
+    y = y * (1.5f - half_x * y * y); y = y * (1.5f - half_x * y * y); y = y * (1.5f - half_x * y * y);
+    f32 root = x * y;
+    return root + 0.5f * y * (x - root * root);
+}
+FUNCTION f32 cosine_f32(f32 turn) {
+    i32 quarter = (i32)(turn * 4 + 0.5f);
+    f32 x = (turn - (f32)quarter * 0.25f) * 6.28318530717958648f, z = x * x;
+    f32 sine = x + x * z * ((-1.9515295891e-4f * z + 8.3321608736e-3f) * z - 1.6666654611e-1f);
+    f32 cosine = 1 - 0.5f * z
+        + z * z * ((2.443315711809948e-5f * z - 1.388731625493765e-3f) * z + 4.166664568298827e-2f);
+    f32 found = quarter & 1 ? sine : cosine;
+    return (quarter + 1) & 2 ? -found : found;
+}
+#ifdef FP64
+FUNCTION f64 log_f64(f64 x) { return log(x); }
+FUNCTION f64 root_f64(f64 x) { return sqrt(x); }
+FUNCTION f64 cosine_f64(f64 turn) { return cos(turn * 6.283185307179586); }
+#endif
+FUNCTION f32 distance_f32(words_t w) {
+    u32 next = w.first + 1u;
+    return next ? (f32)next * 2.3283064365386963e-10f : 1.0f;
+}
 FUNCTION f32 turn_f32(words_t w) { return fraction_f32(w.second, w.second, 24); }
 #ifdef FP64
 FUNCTION f64 distance_f64(words_t w) { return 1.0 - fraction_f64(w.first, w.second, 53); }
@@ -62,10 +100,10 @@ FUNCTION f64 turn_f64(words_t w) { return fraction_f64(w.third, w.fourth, 53); }
 # What each draw makes of its words; `a` and `b` are its numbers, `u` a fraction.
 _DRAWS = {
     "uniform": "u * b + a",
-    "normal": "sqrt(log(distance_$T(w)) * -2) * cos(turn_$T(w) * ($T)6.283185307179586) * b + (i & odd ? 0 : a)",
-    "exponential": "fabs(log(1 - u)) / a",
+    "normal": "root_$T(2 * (0 - log_$T(distance_$T(w)))) * cosine_$T(turn_$T(w)) * b + (i & odd ? 0 : a)",
+    "exponential": "fabs(log_$T(1 - u)) / a",
     "cauchy": "sin((u - ($T)0.5) * ($T)3.141592653589793) / cos((u - ($T)0.5) * ($T)3.141592653589793) * b + a",
-    "geometric": "ceil(log(1 - u) / a)",
+    "geometric": "ceil(log_$T(1 - u) / a)",
     "coins": "u < a ? b : 0",
 }
 _DRAW = Family("draw", "\n".join("""
@@ -90,18 +128,24 @@ KERNEL $NAME(ARRAY($T, out), ARRAY($T, chances), i64 n, u64 seed, u64 block, i64
     }
 }""", (("T", ("f32", "f64")),), shared=_SHARED)
 
-# The remainder of one word, or of two for wide ranges; `mode` says of which bits.
+# The remainder of one word, or of two for wide ranges; `mode` says of which bits. A division by a number that is known
+# before is a product with its reciprocal in fixed point, which is too small by one at most.
 _RANDINT = Family("randint", """
-KERNEL $NAME(ARRAY($T, out), i64 n, u64 seed, u64 block, i64 mode, u64 low, u64 span) {
+KERNEL ${NAME}_narrow(ARRAY($T, out), i64 n, u64 seed, u64 block, u64 low, u64 span, u64 reciprocal) {
+    OPEN($T, out);
+    FOR_EACH(i, n) {
+        u64 word = words_of(i, seed, block).first, rest = word - (word * reciprocal >> 32) * span;
+        out[i] = ($T)((rest >= span ? rest - span : rest) + low);
+    }
+}
+KERNEL ${NAME}_wide(ARRAY($T, out), i64 n, u64 seed, u64 block, u64 low, u64 span, i64 mode) {
     OPEN($T, out);
     FOR_EACH(i, n) {
         words_t w = words_of(i, seed, block);
-        u64 whole = (u64)w.first << 32 | w.second, found;
-        if (mode == 0) found = w.first % (u32)span + low;
-        else if (mode == 1) found = w.first + low;
-        else if (mode == 2) found = ((u64)(w.first >> 1) << 32 | w.second) % span + low;
-        else if (mode == 3) found = ((u64)(w.first >> 1) << 32 | w.second) + low;
-        else if (mode == 4) found = whole;
+        u64 whole = (u64)w.first << 32 | w.second, some = (u64)(w.first >> 1) << 32 | w.second, found;
+        if (mode == 0) found = some % span + low;
+        else if (mode == 1) found = some + low;
+        else if (mode == 2) found = whole;
         else found = whole + low + 0x8000000000000000ul
             - ((i64)whole < (i64)(span - 0x8000000000000000ul) ? 0 : span);
         out[i] = ($T)found;
@@ -186,16 +230,15 @@ def randint(size: tuple[int, ...], low: int, high: int, generator: Any, dtype: d
     """Whole numbers from [low, high)."""
     span = high - low
     if span <= 1 << 32:
-        mode = 1 if span == 1 << 32 else 0
-    elif span <= 1 << 63:
-        mode = 3 if span == 1 << 63 else 2
+        form, last = "narrow", (1 << 32) // span
     else:
-        mode = 4 if span >= 1 << 64 else 5
+        form, last = "wide", (span == 1 << 63) if span <= 1 << 63 else 2 if span >= 1 << 64 else 3
     made = dtype if dtype.category == INTEGER else fd.int64
     direct = out is not None and out.dense and out.dtype is made
     target = out if out is not None and direct else empty(tuple(size), made, device)
-    launch(_RANDINT, (f"u{8 * made.itemsize}",), target.size, target, target.size, *_key(generator), mode,
-           Scalar(low % (1 << 64), fd.uint64), Scalar(span % (1 << 64), fd.uint64), op="randint")
+    numbers = [Scalar(int(each) % (1 << 64), fd.uint64) for each in (low, span, last)]
+    launch(_RANDINT, (f"u{8 * made.itemsize}", form), target.size, target, target.size, *_key(generator), *numbers,
+           op="randint")
     if out is not None:
         if not direct:
             copy(out, target)

@@ -6,7 +6,7 @@ Integers and bools are summed and multiplied in int64, whatever the result's dty
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import flambeau.dtypes as fd
@@ -17,7 +17,7 @@ from flambeau.ir.reduction_text import REDUCTION, SEARCH, SHARED, functions
 from flambeau.registry import OPERATORS
 from flambeau_opencl.array import Array, empty
 from flambeau_opencl.device import Device
-from flambeau_opencl.kernels.movement import cast, clone, contiguous
+from flambeau_opencl.kernels.movement import cast, contiguous
 from flambeau_opencl.launch import Layout, launch
 from flambeau_opencl.program import Family
 
@@ -51,7 +51,12 @@ def breadth(device: Device) -> Breadth:
 def _arguments(stage: Stage) -> tuple[Any, ...]:
     """A stage's layouts and numbers as kernels take them."""
     kept, outer = stage.kept, stage.outer
-    return Layout(kept[0], kept[1], kept[2]), Layout(outer[0], outer[1]), *stage.numbers
+    return Layout(*kept), Layout(*outer), *stage.numbers
+
+
+def _items(stage: Stage, device: Device) -> int:
+    """What decides how many work items a launch has: what there is to do on processors, else the results."""
+    return stage.work if device.traits.cpu else stage.results
 
 
 def few_dims(input: Array, dims: Dims) -> Array:
@@ -88,8 +93,8 @@ def reduce(op: str, input: Array, dims: Dims, keepdim: bool, pairs: tuple[tuple[
     for stage in stages:
         last = stage is stages[-1]
         target = out if last else empty((stage.results,), kind, device)
-        launch(kernels, (C_TYPES[source.dtype], C_TYPES[kind]), stage.work if device.traits.cpu else stage.results,
-               target, source, count if last else -1, *_arguments(stage), op=op)
+        launch(kernels, (C_TYPES[source.dtype], C_TYPES[kind], *stage.way), _items(stage, device), target, source,
+               count if last else -1, *_arguments(stage), op=op)
         source = target
     return out
 
@@ -104,10 +109,10 @@ def search(op: str, input: Array, dims: Dims, keepdim: bool) -> tuple[Array, Arr
     kernels, word = family(op, SEARCH, KEPT[1:]), C_TYPES[kind]
     first, merges = search_plan(input.shape, input.strides, dims, breadth(device))
     found: list[Array] = [values, places] if not merges else _pair(first.results, kind, device)
-    launch(kernels, (word,), first.work if device.traits.cpu else first.results, *found, input, *_arguments(first), op=op)
+    launch(kernels, (word, *first.way), _items(first, device), *found, input, *_arguments(first), op=op)
     for number, (results, kept, numbers) in enumerate(merges, 1):
         target = [values, places] if number == len(merges) else _pair(results, kind, device)
-        launch(kernels, (word, "merge"), results * 8, *target, *found, Layout(kept[0], kept[1], kept[2]), *numbers, op=op)
+        launch(kernels, (word, "merge"), results * 8, *target, *found, Layout(*kept), *numbers, op=op)
         found = target
     return values, places
 

@@ -12,7 +12,7 @@ processor has none.
     KERNEL name(ROW_SIZES, ...)   the first parameters: how many rows, length, inner, lanes that share a row
     T, V, R                       the element's type; a vector of WIDTH of them; what a reduction gives (T or V)
     SCRATCH                       declares what reductions need; the first statement
-    ROWS(i) {...}                 the loop over rows, or over vectors of rows; BASE(i) is the offset of the first element
+    ROWS(i) {...}                 the loop over rows, or over vectors of rows; BASE(i): offset of the first element
     ALONG(i, j) {...}             the loop along a row: AT(j) is the offset from the base, COUNT(i, j) how many elements
                                   the vector really has there
     load(p, count, fill), store(p, count, x), TOTAL(x), LARGEST(x)
@@ -31,6 +31,7 @@ from flambeau_opencl.launch import launch
 from flambeau_opencl.program import Family
 
 FLOATS = {float32: "f32", float64: "f64"}
+TYPES = {name: dtype for dtype, name in FLOATS.items()}
 WIDTHS = {"f32": 8, "f64": 4}     # elements of a vector on a processor
 LONG = 64                         # from this length on, a group of a GPU's lanes shares a row
 
@@ -126,9 +127,9 @@ _F64 = _OF_TYPE.substitute(
 SHARED = f"{_SHARED}{_F32}#ifdef FP64\n{_F64}#endif\n"
 
 _MEANING = "".join(f"#undef {name}\n#define {name}{value}\n" for name, value in (
-    ("FORM", " $FORM"), ("T", " $T"), ("V", " ${T}v"), ("R", " $T$FORM"), ("WIDTH", " WIDTH_$T"), ("FIRST", " FIRST_$FORM"),
-    ("ALONG", " ALONG_$FORM"), ("BASE", " BASE_$FORM"), ("AT", " AT_$FORM"), ("COUNT", " COUNT_$FORM"),
-    ("load", " load_$T"), ("store", " store_$T"), ("TOTAL", " TOTAL_${FORM}_$T"),
+    ("FORM", " $FORM"), ("T", " $T"), ("V", " ${T}v"), ("R", " $T$FORM"), ("WIDTH", " WIDTH_$T"),
+    ("FIRST", " FIRST_$FORM"), ("ALONG", " ALONG_$FORM"), ("BASE", " BASE_$FORM"), ("AT", " AT_$FORM"),
+    ("COUNT", " COUNT_$FORM"), ("load", " load_$T"), ("store", " store_$T"), ("TOTAL", " TOTAL_${FORM}_$T"),
     ("LARGEST", " LARGEST_${FORM}_$T")))
 
 

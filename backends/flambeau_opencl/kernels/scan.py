@@ -31,12 +31,12 @@ def scan(op: str, input: Array, dim: int, kind: dtype) -> Array:
     input, over, layout = _prepared(input, out, dim)
     kernels, words = family(op, SCAN, WIDENED), (C_TYPES[input.dtype], C_TYPES[kind])
     work = out.size if input.device.traits.cpu else over.items
-    carry = out
+    carry, way = out, ("columns",) if over.columns > 1 else ()
     if over.lanes > 1:
         totals = empty((over.outputs, over.lanes, over.columns), kind, input.device)
-        launch(kernels, (*words, "total"), work, totals, input, layout, *over.numbers, op=op)
+        launch(kernels, (*words, "total", *way), work, totals, input, layout, *over.numbers, op=op)
         carry = scan(op, totals, 1, kind)
-    launch(kernels, words, work, out, input, carry, layout, *over.numbers, op=op)
+    launch(kernels, (*words, *way), work, out, input, carry, layout, *over.numbers, op=op)
     return out
 
 
@@ -54,7 +54,8 @@ def running(op: str, input: Array, dim: int) -> tuple[Array, Array]:
         totals, lane_places = empty(shape, input.dtype, input.device), empty(shape, fd.int64, input.device)
         launch(kernels, (word, "total"), work, totals, lane_places, input, layout, *over.numbers, op=op)
         carry, carry_places = running(op, totals, 1)
-    launch(kernels, (word,), work, values, places, input, carry, carry_places, lane_places, layout, *over.numbers, op=op)
+    launch(kernels, (word,), work, values, places, input, carry, carry_places, lane_places, layout, *over.numbers,
+           op=op)
     return values, places
 
 

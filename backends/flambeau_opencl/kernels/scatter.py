@@ -25,6 +25,7 @@ from flambeau_opencl.launch import Layout, Scalar, launch
 from flambeau_opencl.program import Family
 
 SMALL = 1 << 15            # elements below which one core does it all
+MANY_UNITS = 8
 ITEMS_WANTED = 1 << 14     # work items that keep a GPU busy
 UNSIGNED = {1: fd.uint8, 2: fd.uint16, 4: fd.uint32, 8: fd.uint64}
 
@@ -47,7 +48,19 @@ KERNEL $NAME(ARRAY($T, out), ARRAY(i64, index), ARRAY($T, src), i64 leads, i64 i
             GLOBAL $T *target = out + PLACE(lead, 0, l);
             GLOBAL i64 *places = index + PLACE(lead, 1, l);
             GLOBAL $T *values = src + PLACE(lead, 2, l);
-            if (by_rows) for (i64 c = 0; c < commons; ++c) {
+            if (last - first == 1 && common.rank == 1) {
+                target += first * step; places += first * pace; values += first * stride;
+                i64 way = common.stride[1][0], gap = common.stride[2][0];
+                for (i64 c = 0; c < commons; ++c) {
+                    i64 place = places[c * way];
+                    if (place < low || place >= size) { FAIL((i32)fault); continue; }
+                    place = place < 0 ? place + size : place;
+                    if (place < from || place >= to) continue;
+                    GLOBAL $T *at = target + place * along;
+                    *at = COMBINE(*at, values[c * gap]);
+                }
+            }
+            else if (by_rows) for (i64 c = 0; c < commons; ++c) {
                 GLOBAL i64 *here = places + PLACE(common, 1, c);
                 GLOBAL $T *value = values + PLACE(common, 2, c);
                 if (pace == 0) {
@@ -81,7 +94,7 @@ KERNEL $NAME(ARRAY($T, out), ARRAY(i64, index), ARRAY($T, src), i64 leads, i64 i
         }
     }
 }"""
-_PLACE = """
+PLACE = """
 #define PLACE(layout, operand, flat) (layout.rank == 1 ? (flat) * layout.stride[operand][0] \\
     : locate(&layout, operand, flat))
 """
@@ -91,7 +104,7 @@ _ORDERED = ("u8", "i8", "i16", "i32", "i64", "f32", "f64")
 
 def _family(name: str, types: Sequence[str], combine: str, shared: str = "") -> Family:
     template = _TEMPLATE.replace("COMBINE(", f"{combine}(")
-    return Family("scatter_" + name, template, (("T", tuple(types)),), shared=_PLACE + PAIRS + shared)
+    return Family("scatter_" + name, template, (("T", tuple(types)),), shared=PLACE + PAIRS + shared)
 
 
 _SUMS = """
@@ -168,7 +181,7 @@ def combine(how: str, out: Array, index: Array, src: Array, free: tuple[Sequence
     leads, commons, size = math.prod(sizes[:-1]), math.prod(counts), limits[1]
     groups = _groups(out.device, leads, sizes[-1], commons, size)
     tasks = math.prod(groups)
-    fault = PLACE_OUT_OF_RANGE if op.startswith("scatter") else INDEX_OUT_OF_RANGE
+    fault = PLACE_OUT_OF_RANGE if op.startswith(("scatter", "index_add")) else INDEX_OUT_OF_RANGE
     word = MOVED[out.dtype.itemsize] if how == "put" else _word(out.dtype, how)
     launch(_FAMILIES[how], (word,), tasks * 1024 if out.device.traits.cpu else tasks, out, index, src, leads,
            sizes[-1], commons, *groups, *limits, step, pace, stride, int(by_rows), fault,
@@ -188,7 +201,8 @@ def _groups(device: Device, leads: int, inner: int, commons: int, size: int) -> 
         return wanted, 1, 1
     if leads * inner >= 16 * wanted:
         return leads, -(-wanted // leads), 1
-    return leads, 1, max(1, min(device.traits.units, size))
+    units = device.traits.units   # parts cost a jump that is hard to foresee: few of them do not pay
+    return leads, 1, max(1, min(units, size)) if units >= MANY_UNITS else 1
 
 
 def _word(dtype: dtype, how: str) -> str:
@@ -353,12 +367,12 @@ def copying(inplace: Callable[..., Array]) -> Callable[..., Array]:
     return kernel
 
 
-_IN_PLACE: dict[str, Callable[..., Array]] = {
+_INPLACE: dict[str, Callable[..., Array]] = {
     "scatter": scatter_, "scatter_value": scatter_value_, "scatter_add": scatter_add_,
     "scatter_reduce": scatter_reduce_, "index_add": index_add_, "index_copy": index_copy_, "index_fill": index_fill_,
     "index_fill_tensor": index_fill_}
 
 KERNELS: dict[str, Callable[..., Any]] = {
-    **{name: copying(each) for name, each in _IN_PLACE.items()},
-    **{name + "_": each for name, each in _IN_PLACE.items()},
+    **{name: copying(each) for name, each in _INPLACE.items()},
+    **{name + "_": each for name, each in _INPLACE.items()},
     "embedding_weight_grad": embedding_weight_grad}

@@ -56,7 +56,8 @@ KERNEL $NAME(ROW_SIZES, ARRAY(T, out), ARRAY(T, grad), ARRAY(T, result)) {
     }
 }"""
 
-_FAMILY = Rows("softmax", {"forward": _FORWARD, "backward": _BACKWARD}, (("OP", ("softmax", "log_softmax")),), _FORMULAS)
+_FAMILY = Rows("softmax", {"forward": _FORWARD, "backward": _BACKWARD}, (("OP", ("softmax", "log_softmax")),),
+               _FORMULAS)
 
 
 def _run(op: str, part: str, dim: int, *inputs: Array) -> Any:

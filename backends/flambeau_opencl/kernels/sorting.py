@@ -1,8 +1,8 @@
 """Sorting: every dtype by unsigned keys in the same order, of which nan is the largest.
 
-Long rows are sorted by radix, eight bits at a time from the lowest: each work item counts the digits of its chunk, a scan
-over (digit, chunk) says where each of them goes, and the same chunk is moved there in its order, so that the sort is
-stable. Short rows are merged, one row per work item. Slices are merged in parallel: an element's place is its own in
+Long rows are sorted by radix, eight bits at a time from the lowest: each work item counts the digits of its chunk, a
+scan over (digit, chunk) says where each of them goes, and the same chunk is moved there in its order, so that the sort
+is stable. Short rows are merged, one row per work item. Slices are merged in parallel: an element's place is its own in
 its run and the number of those in the other run that come before it, found by bisection.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import flambeau.dtypes as fd
-from flambeau.dtypes import INTEGER, dtype
+from flambeau.dtypes import dtype
 from flambeau.ir.dialect import C_TYPES, MOVED, RANK
 from flambeau.ir.reduction_plan import merge
 from flambeau.shapes import contiguous_strides
@@ -200,27 +200,25 @@ def keys_of(input: Array, over: Rows, descending: bool) -> Array:
     return keys
 
 
-def order_of(keys: Array, over: Rows, size: int) -> tuple[Array, Array]:
-    """The stable order of each row of keys as uint32, and the keys in this order; keys have `size` bytes that count.
-
-    The keys of short rows stay as they are.
-    """
+def order_of(keys: Array, over: Rows, size: int) -> Array:
+    """The stable order of each row of keys, as uint32; `size` bytes of a key count."""
     device, n = keys.device, over.n
     word = C_TYPES[keys.dtype]
     order, spare = empty(keys.shape, fd.uint32, device), empty(keys.shape, fd.uint32, device)
     few = not device.traits.cpu and n > 32 and over.rows * 16 < breadth(device).items
     if n <= SHORT and not few:
         launch(_SORT, (word, "short"), keys.size if device.traits.cpu else over.rows, order, spare, keys, over.rows, n)
-        return order, keys
-    other = empty(keys.shape, keys.dtype, device)
+        return order
+    source, targets = keys, [empty(keys.shape, keys.dtype, device) for _ in range(min(size, 2))]   # keys stay
+    items = keys.size if device.traits.cpu else over.rows * over.chunks
     for shift in range(0, 8 * size, 8):
         counts = empty((over.rows, DIGITS * over.chunks), fd.int64, device)
-        items = keys.size if device.traits.cpu else over.rows * over.chunks
-        launch(_SORT, (word, "count"), items, counts, keys, over.rows, n, over.chunks, shift)
+        launch(_SORT, (word, "count"), items, counts, source, over.rows, n, over.chunks, shift)
         places = scan("cumsum", counts, 1, fd.int64)
-        launch(_SORT, (word, "move"), items, other, spare, keys, order, places, over.rows, n, over.chunks, shift)
-        keys, other, order, spare = other, keys, spare, order
-    return order, keys
+        target = targets[shift // 8 % 2]
+        launch(_SORT, (word, "move"), items, target, spare, source, order, places, over.rows, n, over.chunks, shift)
+        source, order, spare = target, spare, order
+    return order
 
 
 def slices_order(keys: Array) -> Array:
@@ -237,14 +235,15 @@ def slices_order(keys: Array) -> Array:
 def take(values: Array, places: Array, input: Array, order: Array, over: Rows, dim: int) -> None:
     """The first elements of each row in an order, as many as there is room for, and where they were."""
     count = values.shape[dim]
-    launch(_TAKE, (MOVED[input.dtype.itemsize],), values.size, values, places, input, order, over.layout, over.rows, count,
-           over.step, values.strides[dim], over.n, over.chunks)
+    launch(_TAKE, (MOVED[input.dtype.itemsize],), values.size, values, places, input, order, over.layout, over.rows,
+           count, over.step, values.strides[dim], over.n, over.chunks)
 
 
-def _sorted(input: Array, dim: int, count: int, descending: bool) -> tuple[Array, Array]:
-    """The first `count` elements in order along a dimension, and where they were."""
+def sort(input: Array, dim: int, count: int | None = None, descending: bool = False) -> tuple[Array, Array]:
+    """The first `count` elements, or all, in order along a dimension, and where they were."""
     if not input.shape:
         return clone(input), filled((), 0, fd.int64, input.device)
+    count = input.shape[dim] if count is None else count
     shape = (*input.shape[:dim], count, *input.shape[dim + 1:])
     values, places = empty(shape, input.dtype, input.device), empty(shape, fd.int64, input.device)
     if not values.size:
@@ -253,21 +252,16 @@ def _sorted(input: Array, dim: int, count: int, descending: bool) -> tuple[Array
         input = contiguous(input)
     over = rows_of(input, dim, contiguous_strides(shape))
     keys = keys_of(input, over, descending)
-    take(values, places, input, order_of(keys, over, input.dtype.itemsize)[0], over, dim)
+    take(values, places, input, order_of(keys, over, input.dtype.itemsize), over, dim)
     return values, places
 
 
 def _sort(input: Array, dim: int, descending: bool, stable: bool) -> tuple[Array, Array]:
-    return _sorted(input, dim, input.shape[dim] if input.shape else 1, descending)
+    return sort(input, dim, None, descending)
 
 
 def _topk(input: Array, k: int, dim: int, largest: bool, sorted: bool) -> tuple[Array, Array]:
-    return _sorted(input, dim, k, largest)
-
-
-def has_nan(kind: dtype) -> bool:
-    """Whether the largest key means nan."""
-    return kind.category > INTEGER
+    return sort(input, dim, k, largest)
 
 
 KERNELS: dict[str, Callable[..., Any]] = {"sort": _sort, "topk": _topk}

@@ -28,7 +28,7 @@ from flambeau_opencl.array import Array, empty
 from flambeau_opencl.cache import SETTING as CACHE_SETTING
 from flambeau_opencl.device import Device
 from flambeau_opencl.kernels._arithmetic import ARITHMETIC
-from flambeau_opencl.launch import Layout, launch
+from flambeau_opencl.launch import launch
 from flambeau_opencl.program import Family
 
 SETTING = "FLAMBEAU_OPENCL_TUNE"
@@ -130,12 +130,10 @@ def fitting(device: Device, dtype: dtype) -> list[Tile]:
 
 def run(tile: Tile, product: Any, out: Array) -> None:
     """Queue a product with certain tiles."""
-    a, b, m, n = product.a, product.b, product.m, product.n
-    ctype = C_TYPES[out.dtype]
-    groups = product.count * -(-m // tile.m) * -(-n // tile.n)
-    launch(_family(tile, ctype), (ctype, *map(str, tile)), groups * tile.group, out, a, b, product.added or out, m, n,
-           product.k, *product.a_strides, *product.b_strides, int(product.added is not None), *product.added_strides,
-           Layout(product.batch, product.a_batch, product.b_batch, product.added_batch), op="matmul", group=tile.group)
+    sizes, ctype = product.sizes, C_TYPES[out.dtype]
+    groups = sizes.count * -(-sizes.m // tile.m) * -(-sizes.n // tile.n)
+    launch(_family(tile, ctype), (ctype, *map(str, tile)), groups * tile.group, out, product.a, product.b,
+           product.added or out, *sizes.numbers(), op="matmul", group=tile.group)
 
 
 # ---------------------------------------------------------------------------------------------- which tiles

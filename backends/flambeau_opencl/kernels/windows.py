@@ -11,45 +11,44 @@ Shape = tuple[int, ...]
 SPATIAL = 3
 _pack = struct.Struct(f"={6 * SPATIAL}q").pack
 
-# A window's element k of output o is element o * jump - border + k * step of the input, per dimension.
-# FIRST and BEYOND: the outputs for which it lies inside, from the first up to below the second.
+# A window's element k of output o is element o * jump - border + k * step of the input, per dimension; it lies inside
+# for outputs from `first` up to below `beyond`.
 HEADER = """
 typedef struct { i64 size[3], out[3], width[3], jump[3], border[3], step[3]; } windows_t;
+FUNCTION i64 source(const windows_t *w, int d, i64 o, i64 k) {
+    return o * w->jump[d] - w->border[d] + k * w->step[d];
+}
+FUNCTION int outside(const windows_t *w, int d, i64 at) { return at < 0 || at >= w->size[d]; }
 FUNCTION i64 first(const windows_t *w, int d, i64 k) {
     i64 shift = w->border[d] - k * w->step[d];
     return shift > 0 ? (shift + w->jump[d] - 1) / w->jump[d] : 0;
 }
 FUNCTION i64 beyond(const windows_t *w, int d, i64 k) {
+    if (source(w, d, w->out[d] - 1, k) < w->size[d]) return w->out[d];    // without a division
     i64 room = w->size[d] + w->border[d] - k * w->step[d];
-    i64 end = room > 0 ? (room + w->jump[d] - 1) / w->jump[d] : 0;
-    return end < w->out[d] ? end : w->out[d];
-}
-FUNCTION i64 source(const windows_t *w, int d, i64 o, i64 k) {
-    return o * w->jump[d] - w->border[d] + k * w->step[d];
+    return room > 0 ? (room + w->jump[d] - 1) / w->jump[d] : 0;
 }
 // The elements that a mean divides by: those of the window, with the border or without, but none beyond the border.
-FUNCTION i64 count(const windows_t *w, const index_t *o, i64 border_counts) {
-    i64 product = 1;
-    for (int d = 0; d < 3; ++d) {
-        i64 begin = o[d] * w->jump[d] - w->border[d], end = begin + w->width[d];
-        i64 last = w->size[d] + (border_counts ? w->border[d] : 0);
-        if (end > last) end = last;
-        if (!border_counts && begin < 0) begin = 0;
-        product *= end - begin;
-    }
-    return product;
+FUNCTION i64 count(const windows_t *w, int d, i64 o, i64 border_counts) {
+    i64 begin = o * w->jump[d] - w->border[d], end = begin + w->width[d];
+    i64 last = w->size[d] + (border_counts ? w->border[d] : 0);
+    if (end > last) end = last;
+    if (!border_counts && begin < 0) begin = 0;
+    return end - begin;
 }
-// Of output i: its plane, its place there, and where its window begins and ends within the input.
-#define WINDOW(i, low, high) \\
-    index_t ox = i % w.out[2], oy = i / w.out[2] % w.out[1], oz = i / w.out[2] / w.out[1] % w.out[0]; \\
-    index_t plane = i / w.out[2] / w.out[1] / w.out[0], low[3], high[3]; \\
-    edges(&w, 0, oz, low, high); edges(&w, 1, oy, low, high); edges(&w, 2, ox, low, high);
-FUNCTION void edges(const windows_t *w, int d, i64 o, index_t *low, index_t *high) {
-    i64 begin = o * w->jump[d] - w->border[d], end = begin + (w->width[d] - 1) * w->step[d] + 1;
-    low[d] = begin < 0 ? begin + (w->step[d] - 1 - begin) / w->step[d] * w->step[d] : begin;
-    high[d] = end < w->size[d] ? end : w->size[d];
-}
-FUNCTION int outside(const windows_t *w, int d, i64 at) { return at < 0 || at >= w->size[d]; }
+// Lines of elements (plane, z, y): a processor's work item makes whole ones, from `begin` to `end`, a GPU's an element.
+#ifdef CHUNKED
+#define LINES(i, lines, width) FOR_EACH(i, lines)
+#define PART(i, width) const index_t begin = 0, end = width
+#else
+#define LINES(i, lines, width) FOR_EACH(i##_all, (lines) * (width))
+#define PART(i, width) const index_t i = i##_all / (width), begin = i##_all % (width), end = begin + 1
+#endif
+// The outputs among them for which element k of the window lies inside.
+#define INSIDE(low, high, k) \\
+    index_t low = first(&w, 2, k), high = beyond(&w, 2, k); \\
+    if (low < begin) low = begin; \\
+    if (high > end) high = end
 """
 
 

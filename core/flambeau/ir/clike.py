@@ -8,7 +8,8 @@ or the value ("v"), in order, then `i64 n`, then ERRORS if the loop can fail. On
 vectors of 32 bytes where the expression has functions that are slow for single elements.
 
 *Strided*: any strides, sizes up to eight dimensions, numbers where one likes. The parameters are ARRAY(...) of each
-result, per operand ARRAY(...), the value and an `i32` that says whether the value counts, then a `walk_t`, then ERRORS.
+result, per operand ARRAY(...), the value and an `i32` that says whether the value counts, then a `walk<n>_t` (see
+`walk_type`), then ERRORS.
 On processors each work item walks through its elements row by row along the last dimension, without a division per
 element; operands that stay the same in a row are read once, and rows without gaps become vector instructions.
 """
@@ -30,12 +31,13 @@ Functions = set[tuple[str, str]]
 
 
 def walk_type(operands: int) -> str:
-    """The declaration of `walk_t` for so many arrays: sizes, strides, dimensions, number of elements."""
-    return f"typedef struct {{ i64 size[{RANK}]; i64 stride[{operands}][{RANK}]; i64 rank; i64 count; }} walk_t;\n"
+    """The declaration of `walk<n>_t` for so many arrays: sizes, strides, dimensions, number of elements."""
+    return (f"typedef struct {{ i64 size[{RANK}]; i64 stride[{operands}][{RANK}]; i64 rank; i64 count; }} "
+            f"walk{operands}_t;\n")
 
 
 def pack_walk(sizes: Sequence[int], strides: Sequence[Sequence[int]], count: int) -> bytes:
-    """The bytes of a `walk_t`; there is at least one dimension."""
+    """The bytes of such a declaration's value; there is at least one dimension."""
     pad = [0] * (RANK - len(sizes))
     words = [*sizes, *pad]
     for each in strides:
@@ -57,16 +59,17 @@ def can_fail(loop: Pointwise) -> bool:
 
 def functions(loop: Pointwise) -> frozenset[tuple[str, str]]:
     """What the loop's kernels need of the prelude."""
-    return lowered(loop).functions
+    vector = vectors(loop)
+    return lowered(loop).functions | (vector.functions if vector is not None else frozenset())
 
 
 def _heavy(trees: Sequence[Expr]) -> bool:
     return any(node.op in HEAVY for tree in trees for node in walk(tree))
 
 
-def _vectors(loop: Pointwise) -> Lowered | None:
+def vectors(loop: Pointwise) -> Lowered | None:
     """The loop's expressions on vectors, if that pays and there is a form for all of them."""
-    kinds = {each.dtype for each in (*loop.operands, *loop.results)}
+    kinds = {each.dtype for each in loop.operands} | {each.dtype for each in loop.results}
     if kinds != {loop.inner} or loop.inner.category != FLOAT or not _heavy([each.tree for each in loop.results]):
         return None
     try:
@@ -104,7 +107,7 @@ def flat(loop: Pointwise, name: str, form: str) -> str:
     scalar = [*reads, *low.statements, *writes]
     text = f"KERNEL {name}({', '.join(parameters)}) {{\n{_lines(opened, 4)}"
     plain = f"    {_before(loop, low)}FOR_EACH(i, n) {{\n{_lines(scalar, 8)}    }}\n"
-    vector = _vectors(loop)
+    vector = vectors(loop)
     if vector is None:
         return f"{text}{plain}}}\n"
     return f"{text}#ifdef VECTORS\n{_in_vectors(loop, form, vector, scalar)}#else\n{plain}#endif\n}}\n"
@@ -121,7 +124,8 @@ def _in_vectors(loop: Pointwise, form: str, vector: Lowered, scalar: list[str]) 
     body += vector.statements
     body += [f"vstore{width}({vector.values[str(k)]}, 0, q{k} + i);" for k in range(len(loop.results))]
     return (_lines([*spread, f"const index_t chunk = (((index_t)n + ITEMS - 1) / ITEMS + {width - 1}) & ~{width - 1};",
-                    "const index_t begin = ITEM * chunk, end = begin + chunk < (index_t)n ? begin + chunk : (index_t)n;",
+                    "const index_t begin = ITEM * chunk;",
+                    "const index_t end = begin + chunk < (index_t)n ? begin + chunk : (index_t)n;",
                     "index_t i = begin;"], 4)
             + f"    for (; i + {width} <= end; i += {width}) {{\n{_lines(body, 8)}    }}\n"
             + f"    for (; i < end; ++i) {{\n{_lines(scalar, 8)}    }}\n")
@@ -135,11 +139,12 @@ def strided(loop: Pointwise, name: str) -> str:
     kinds = [C_TYPES[each.dtype] for each in loop.operands]
     parameters = [*[f"ARRAY({kind}, q{k})" for k, kind in enumerate(results)],
                   *[f"ARRAY({kind}, p{k}), {kind} v{k}, i32 by{k}" for k, kind in enumerate(kinds)],
-                  "walk_t w", *(["ERRORS"] if low.fails else [])]
+                  f"walk{len(results) + len(kinds)}_t w", *(["ERRORS"] if low.fails else [])]
     opened = [*[f"OPEN({kind}, q{k});" for k, kind in enumerate(results)],
               *[f"OPEN({kind}, p{k});" for k, kind in enumerate(kinds)]]
     return (f"KERNEL {name}({', '.join(parameters)}) {{\n{_lines(opened, 4)}"
-            f"#ifdef CHUNKED\n{_rows(low, results, kinds, _before(loop, low))}#else\n{_single(low, results, kinds)}#endif\n}}\n")
+            f"#ifdef CHUNKED\n{_rows(low, results, kinds, _before(loop, low))}"
+            f"#else\n{_single(low, results, kinds)}#endif\n}}\n")
 
 
 def _single(low: Lowered, results: list[str], kinds: list[str]) -> str:
@@ -180,11 +185,10 @@ def _rows(low: Lowered, results: list[str], kinds: list[str], before: str) -> st
 
 def _row_loops(low: Lowered, results: list[str], kinds: list[str], before: str) -> str:
     """The loops over a row: for the usual strides, 1 and 0, where that gives vectors, and for any."""
-    usual = itertools.product("10", repeat=len(kinds)) if len(kinds) <= 2 else [("1",) * len(kinds)]
-    usual = usual if before else ()
+    usual = list(itertools.product("10", repeat=len(kinds))) if len(kinds) <= 2 else [("1",) * len(kinds)]
     text = "        "
     for choice in usual:
-        if "1" in choice:
+        if before and "1" in choice:
             tests = [*[f"s_q{k} == 1" for k in range(len(results))],
                      *[f"s_p{k} == {stride}" for k, stride in enumerate(choice)]]
             reads = [f"const {kind} x{k} = " + (f"p{k}[at_p{k} + i];" if choice[k] == "1" else f"c{k};")

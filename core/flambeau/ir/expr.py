@@ -27,11 +27,13 @@ FUNCTIONS: dict[str, int] = {
     **dict.fromkeys((
         "neg", "abs", "sqrt", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin",
         "acos", "atan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "floor", "ceil", "round", "trunc", "erf",
-        "erfc", "erfinv", "lgamma", "digamma", "signbit", "logical_not", "bitwise_not", "isnan", "isinf"), 1),
+        "erfc", "erfinv", "lgamma", "digamma", "trigamma", "signbit", "logical_not", "bitwise_not", "isnan", "isinf",
+        "sgn", "conj_physical", "angle"), 1),
     **dict.fromkeys((
         "add", "sub", "mul", "div", "floor_divide", "trunc_divide", "remainder", "fmod", "pow", "atan2", "hypot",
         "maximum", "minimum", "copysign", "nextafter", "eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or",
-        "logical_xor", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_left_shift", "bitwise_right_shift"), 2),
+        "logical_xor", "bitwise_and", "bitwise_or", "bitwise_xor", "bitwise_left_shift", "bitwise_right_shift",
+        "gcd", "lcm", "polygamma_series", "complex"), 2),
     "where": 3,
 }
 
@@ -207,7 +209,9 @@ sinh, cosh, tanh = _function("sinh"), _function("cosh"), _function("tanh")
 asinh, acosh, atanh = _function("asinh"), _function("acosh"), _function("atanh")
 floor, ceil, round_, trunc = _function("floor"), _function("ceil"), _function("round"), _function("trunc")
 erf, erfc, erfinv = _function("erf"), _function("erfc"), _function("erfinv")
-lgamma, digamma = _function("lgamma"), _function("digamma")
+lgamma, digamma, trigamma = _function("lgamma"), _function("digamma"), _function("trigamma")
+polygamma_series, gcd, lcm = _function("polygamma_series"), _function("gcd"), _function("lcm")
+sgn, conj, angle, complex_ = _function("sgn"), _function("conj_physical"), _function("angle"), _function("complex")
 fmod, trunc_divide, hypot = _function("fmod"), _function("trunc_divide"), _function("hypot")
 maximum, minimum = _function("maximum"), _function("minimum")
 copysign, nextafter, signbit = _function("copysign"), _function("nextafter"), _function("signbit")

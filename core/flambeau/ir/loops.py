@@ -2,8 +2,8 @@
 
 A loop says which operands there are and, as scalar expressions of them, what each result's element is. Renderers turn
 loops into kernels for a layout (all operands dense, or any strides) and a device. Loops are immutable and compare by
-value, so that they are keys of caches; shapes and strides are no part of them but arguments of the kernels. What combines
-elements, reductions and scans, is in `reductions`.
+value, so that they are keys of caches; shapes and strides are no part of them but arguments of the kernels. What
+combines elements, reductions and scans, is in `reductions`.
 """
 
 from __future__ import annotations

@@ -6,16 +6,17 @@
     lowered.functions      what `prelude.text` must put before the kernel for it
     lowered.fails          whether the statements use FAIL, so that the kernel must take ERRORS
 
-`operands` gives each symbol's C text and dtype. `inner` is the dtype that the record's promotion rule computes in: plain
-numbers take it, unless they are of a higher category. `outer` is the dtype of the result, to which values are
-converted (None: each keeps its own). Common parts are computed once. C names are those of a dialect's header.
+`operands` gives each symbol's C text, best a name, and its dtype. `inner` is the dtype that the record's promotion rule
+computes in: plain numbers take it, unless they are of a higher category. `outer` is the dtype of the results, to which
+values are converted (a mapping: one for each; None: each keeps its own). Common parts are computed once. C names are
+those of a dialect's header.
 
 The arithmetic is NumPy's and PyTorch's: integers wrap around, narrow ones after each operation; bools are 0 or 1, their
 sum is "or"; comparisons give bools; functions of integers give floats; nan wins in `maximum`. What C leaves open is
 settled here or in `prelude`: signed overflow, shifts by more than the width, division by zero, which reports.
 
-With `width=8` (4 for float64) every float value is a vector of that many, comparisons are masks, and what has no vector form raises
-`NoVectors`: the OpenCL compilers of processors compute `exp` of eight floats in the time of one.
+With `width=8` (4 for float64) every float value is a vector of that many, comparisons are masks, and what has no vector
+form raises `NoVectors`: the OpenCL compilers of processors compute `exp` of eight floats in the time of one.
 """
 
 from __future__ import annotations
@@ -31,11 +32,12 @@ from flambeau.ir.expr import CAST, CONSTANT, SYMBOL, Expr, walk
 
 # Functions of floats that C has under this name, for scalars and, in OpenCL C, for vectors.
 BUILTIN = {name: name for name in (
-    "sqrt", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos", "atan", "sinh",
-    "cosh", "tanh", "asinh", "acosh", "atanh", "floor", "ceil", "trunc", "erf", "erfc", "lgamma", "atan2", "hypot",
-    "copysign", "nextafter", "fmod")} | {"round": "rint", "abs": "fabs"}
+    "sqrt", "exp", "exp2", "expm1", "log", "log2", "log10", "log1p", "sin", "cos", "tan", "asin", "acos", "atan",
+    "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "floor", "ceil", "trunc", "erf", "erfc", "lgamma", "atan2",
+    "hypot", "copysign", "nextafter", "fmod")} | {"round": "rint", "abs": "fabs"}
 ROUNDING = ("floor", "ceil", "round", "trunc")     # of integers: nothing to do
-HEAVY = frozenset(BUILTIN) - {"floor", "ceil", "trunc", "round", "abs", "copysign", "fmod", "nextafter"} | {"pow", "div"}
+_LIGHT = {"floor", "ceil", "trunc", "round", "abs", "copysign", "fmod", "nextafter"}
+HEAVY = frozenset({*BUILTIN, "pow"}) - _LIGHT     # those that pay for vectors
 _ALWAYS_FLOAT = frozenset((*BUILTIN, "div", "erfinv", "digamma", "trigamma", "polygamma_series", "angle")) - {
     "fmod", "abs", "nextafter", *ROUNDING}
 _COMPARISONS = {"eq": "==", "ne": "!=", "lt": "<", "le": "<=", "gt": ">", "ge": ">="}
@@ -243,6 +245,11 @@ class _Lowering:
         self.functions.add((function, C_TYPES[kind]))
         return Value(f"{function}_{C_TYPES[kind]}({', '.join(texts)})", gives or kind)
 
+    def own(self, function: str, kind: dtype, *texts: str) -> Value:
+        """A function of the prelude on vectors."""
+        self.functions.add((function, self.name(kind)))
+        return Value(f"{function}_{self.name(kind)}({', '.join(texts)})", kind)
+
     def truth(self, value: Value) -> str:
         """The text of a value as a bool, for vectors as a mask."""
         if value.dtype is None:
@@ -276,6 +283,8 @@ class _Lowering:
             return Value(f"({C_TYPES[kind]})({texts[0]} {_BITS[op]} {texts[1]})", kind)
         if op in ROUNDING and kind.category < FLOAT:
             return Value(texts[0], kind)
+        if op == "erf" and self.width > 1 and kind is fd.float32:
+            return self.own(op, kind, *texts)
         if op in BUILTIN and kind.category == FLOAT:
             return Value(f"{BUILTIN[op]}({', '.join(texts)})", kind)
         if op in _PRELUDE_UNARY or op in _PRELUDE_BINARY:
@@ -287,7 +296,7 @@ class _Lowering:
         first, second, name = *texts, C_TYPES[kind]
         if kind.category == BOOL:
             return f"(b8)({first} {_ON_BOOLS[op]} {second})"
-        if kind.category == FLOAT or not kind.is_signed and kind.itemsize > 2:
+        if kind.category == FLOAT or (not kind.is_signed and kind.itemsize > 2):
             return f"{first} {_ARITHMETIC[op]} {second}"
         if kind.itemsize > 2:   # signed overflow is undefined in C
             return f"({name})((u{name[1:]}){first} {_ARITHMETIC[op]} (u{name[1:]}){second})"
@@ -340,8 +349,12 @@ class _Lowering:
         if kind.category == FLOAT:
             if number in _POWERS:
                 return Value(_POWERS[number].format(base, self.get(Value("", None, 1.0), kind)), kind)
-            return Value(f"pow({base}, {self.get(values[1], kind)})", kind)
-        return self.call("pow", fd.uint8 if kind.category == BOOL else kind, base, self.get(values[1], kind), gives=kind)
+            texts = (base, self.get(values[1], kind))
+            if self.width > 1 and kind is fd.float32:
+                return self.own(op, kind, *texts)
+            return Value(f"pow({', '.join(texts)})", kind)
+        exponent = self.get(values[1], kind)
+        return self.call("pow", fd.uint8 if kind.category == BOOL else kind, base, exponent, gives=kind)
 
     def _extreme(self, op: str, values: list[Value], kind: dtype) -> Value:
         first, second = (self.get(each, kind) for each in values)
@@ -400,8 +413,10 @@ class _Lowering:
 
     def _sgn(self, op: str, values: list[Value], kind: dtype) -> Value:
         text = self.get(values[0], kind)
-        if kind.category == BOOL or self.width > 1:
-            raise NoVectors(op) if self.width > 1 else TypeError(f"{op} is not defined for {kind}")
+        if self.width > 1:
+            raise NoVectors(op)
+        if kind.category == BOOL:
+            return Value(text, kind)
         return Value(f"({C_TYPES[kind]})(({text} > 0) - ({text} < 0))", kind)
 
     def _angle(self, op: str, values: list[Value], kind: dtype) -> Value:

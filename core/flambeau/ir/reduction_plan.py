@@ -16,6 +16,7 @@ LONG = 1024         # elements added in a row
 RUN = 1 << 20       # elements that one lane may take as runs, which it adds in parts
 BLOCK = 256         # columns of a block, on processors
 FEW = 4             # columns that are too few to go by
+LITTLE = 8192       # elements that are too few: they can do without another kernel, which takes time to build
 
 
 class Breadth(NamedTuple):
@@ -36,6 +37,11 @@ class Stage(NamedTuple):
     kept: tuple[tuple[int, ...], ...]
     outer: tuple[tuple[int, ...], ...]
     numbers: tuple[int, ...]
+
+    @property
+    def way(self) -> tuple[str, ...]:
+        """What the kernel's name ends in."""
+        return ("columns",) if self.numbers[2] else ()
 
 
 class Extent(NamedTuple):
@@ -74,7 +80,8 @@ def merge(dims: Iterable[Dim]) -> list[Dim]:
 
 def extent(shape: Sequence[int], strides: Sequence[int], dims: Sequence[int], ordered: bool) -> Extent:
     """What a reduction over `dims` goes over; `ordered`: the elements in row-major order, else in any."""
-    result_stride, kept = 1, []
+    result_stride = 1
+    kept: list[Dim] = []
     for d in reversed(range(len(shape))):
         if d not in dims:
             kept.append((shape[d], result_stride, strides[d]))
@@ -87,7 +94,7 @@ def extent(shape: Sequence[int], strides: Sequence[int], dims: Sequence[int], or
     n, step = outer.pop() if outer else (1, 1)
     columns = column_out = 0
     place = next((k for k, each in enumerate(kept) if each[2] == 1 and each[0] >= FEW), None)
-    if place is not None and step != 1 and n * math.prod([each[0] for each in outer]) > 1:
+    if place is not None and step != 1 and math.prod(shape) > LITTLE:
         columns, column_out, _ = kept.pop(place)
     return Extent(kept, columns, column_out, outer, n, step)
 
@@ -166,7 +173,7 @@ def search_plan(shape: tuple[int, ...], strides: tuple[int, ...], dims: tuple[in
     lanes_m, lanes_n = lanes_of(over, breadth)
     lanes = lanes_m * lanes_n
     first = stage(over, (lanes_m, lanes_n), lanes == 1)
-    merges = []
+    merges: list[tuple[int, tuple[tuple[int, ...], ...], tuple[int, ...]]] = []
     columns = max(over.columns, 1)
     while lanes > 1:
         groups = 1 if lanes <= 64 else -(-lanes // 64)

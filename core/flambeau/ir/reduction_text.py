@@ -24,8 +24,8 @@ from flambeau.ir.expr import Expr, as_expr, symbols
 from flambeau.ir.lower import literal, lower
 from flambeau.ir.reductions import LOWEST, Reduction, RunningSearch, Scan, Search
 
-PARAMETERS = """layout_t kept, layout_t outer, i64 outputs, i64 lane_out, i64 columns, i64 column_out, i64 m, i64 lanes_m,
-             i64 n, i64 step, i64 lanes_n"""
+PARAMETERS = """layout_t kept, layout_t outer, i64 outputs, i64 lane_out, i64 columns, i64 column_out, i64 m,
+             i64 lanes_m, i64 n, i64 step, i64 lanes_n"""
 
 # Where work item i finds its elements; `width` columns, 1 where the kernel does not go by columns.
 PLACE = """
@@ -55,7 +55,7 @@ SHARED = """
 #ifdef CHUNKED
 #define WIDTH 16
 #define BLOCK 256
-#define SEGMENT 1024
+#define SEGMENT 4096
 #else
 #define WIDTH 4
 #define BLOCK 1
@@ -95,34 +95,36 @@ FUNCTION $R ${NAME}_run(GLOBAL $T *p, i64 count, i64 step) {
 }
 KERNEL $NAME(ARRAY($R, out), ARRAY($T, input), i64 all, PARAMETERS) {
     OPEN($R, out); OPEN($T, input); SIZES
-    FOR_EACH(i, outputs * lanes * blocks) { PLACE
-        if (columns) {
-            $R part[BLOCK];
-            for (int k = 0; k < width; ++k) part[k] = initial_$R();
-            for (; run < run_end; ++run) {
-                GLOBAL $T *p = source + (m == 1 ? 0 : locate(&outer, 0, run)) + column;
-                for (i64 j = 0; j < count; ++j, p += hop)
-                    for (int k = 0; k < width; ++k) part[k] = combine_$R(part[k], load_${T}_$R(p[k]));
-            }
-            for (int k = 0; k < width; ++k) out[target + (column + k) * column_out] = finish_$R(part[k], all);
-        } else {
-            $R total = initial_$R();
-            while (run < run_end) {
-                i64 stop = run_end - run > 512 ? run + 512 : run_end;
-                $R part = initial_$R();
-                for (; run < stop; ++run)
-                    part = combine_$R(part, ${NAME}_run(source + (m == 1 ? 0 : locate(&outer, 0, run)), count, hop));
-                total = combine_$R(total, part);
-            }
-            out[target] = finish_$R(total, all);
+    FOR_EACH(i, outputs * lanes) { PLACE
+        $R total = initial_$R();
+        while (run < run_end) {
+            i64 stop = run_end - run > 512 ? run + 512 : run_end;
+            $R part = initial_$R();
+            for (; run < stop; ++run)
+                part = combine_$R(part, ${NAME}_run(source + (m == 1 ? 0 : locate(&outer, 0, run)), count, hop));
+            total = combine_$R(total, part);
         }
+        out[target] = finish_$R(total, all);
+    }
+}
+KERNEL ${NAME}_columns(ARRAY($R, out), ARRAY($T, input), i64 all, PARAMETERS) {
+    OPEN($R, out); OPEN($T, input); SIZES
+    FOR_EACH(i, outputs * lanes * blocks) { PLACE
+        $R part[BLOCK];
+        for (int k = 0; k < width; ++k) part[k] = initial_$R();
+        for (; run < run_end; ++run) {
+            GLOBAL $T *p = source + (m == 1 ? 0 : locate(&outer, 0, run)) + column;
+            for (i64 j = 0; j < count; ++j, p += hop)
+                for (int k = 0; k < width; ++k) part[k] = combine_$R(part[k], load_${T}_$R(p[k]));
+        }
+        for (int k = 0; k < width; ++k) out[target + (column + k) * column_out] = finish_$R(part[k], all);
     }
 }
 """.replace("PARAMETERS", PARAMETERS).replace("SIZES", SIZES).replace("PLACE", PLACE)
 
 # A lane looks at segments: at their extremum first, which is vector work, then for its place in the best of them.
 SEARCH = """
-FUNCTION b8 ${NAME}_same($T a, $T b) { return !better_$T(a, b) && !better_$T(b, a); }
+FUNCTION int ${NAME}_same($T a, $T b) { return !better_$T(a, b) && !better_$T(b, a); }
 FUNCTION $T ${NAME}_best(GLOBAL $T *p, i64 count, i64 step) {
     $T best = initial_$T();
     i64 i = 0;
@@ -131,56 +133,70 @@ FUNCTION $T ${NAME}_best(GLOBAL $T *p, i64 count, i64 step) {
         for (int k = 0; k < WIDTH; ++k) part[k] = initial_$T();
         for (; i + WIDTH <= count; i += WIDTH)
             for (int k = 0; k < WIDTH; ++k) part[k] = better_$T(p[i + k], part[k]) ? p[i + k] : part[k];
-        for (int k = 0; k < WIDTH; ++k) best = better_$T(part[k], best) ? part[k] : best;
+        for (int span = WIDTH / 2; span; span /= 2)
+            for (int k = 0; k < span; ++k) part[k] = better_$T(part[k + span], part[k]) ? part[k + span] : part[k];
+        best = part[0];
     }
     for (; i < count; ++i) best = better_$T(p[i * step], best) ? p[i * step] : best;
     return best;
 }
+FUNCTION i64 ${NAME}_find(GLOBAL $T *p, i64 count, i64 step, $T best) {
+    i64 i = 0;
+    if (step == 1)
+        for (; i + WIDTH <= count; i += WIDTH) {
+            int found = 0;
+            for (int k = 0; k < WIDTH; ++k) found |= ${NAME}_same(p[i + k], best);
+            if (found) break;
+        }
+    while (i < count && !${NAME}_same(p[i * step], best)) ++i;
+    return i;
+}
 KERNEL $NAME(ARRAY($T, values), ARRAY(i64, places), ARRAY($T, input), PARAMETERS) {
     OPEN($T, values); OPEN(i64, places); OPEN($T, input); SIZES
-    FOR_EACH(i, outputs * lanes * blocks) { PLACE
-        if (columns) {
-            $T best[BLOCK];
-            index_t place[BLOCK];
-            for (int k = 0; k < width; ++k) {
-                best[k] = initial_$T();
-                place[k] = (index_t)(run < run_end && count > 0 ? run * n + first : -1);
-            }
-            for (; run < run_end; ++run) {
-                GLOBAL $T *p = source + (m == 1 ? 0 : locate(&outer, 0, run)) + column;
-                index_t at = (index_t)(run * n + first);
-                for (i64 j = 0; j < count; ++j, p += hop, at += (index_t)jump)
-                    for (int k = 0; k < width; ++k) {
-                        int is_better = better_$T(p[k], best[k]);
-                        best[k] = is_better ? p[k] : best[k];
-                        place[k] = is_better ? at : place[k];
-                    }
-            }
-            for (int k = 0; k < width; ++k) {
-                values[target + (column + k) * column_out] = best[k];
-                places[target + (column + k) * column_out] = place[k];
-            }
-        } else {
-            $T best = initial_$T();
-            GLOBAL $T *found = source;
-            i64 place = run < run_end && count > 0 ? run * n + first : -1, found_count = 0;
-            for (; run < run_end; ++run) {
-                GLOBAL $T *p = source + (m == 1 ? 0 : locate(&outer, 0, run));
-                for (i64 j = 0; j < count; j += SEGMENT) {
-                    i64 size = count - j < SEGMENT ? count - j : SEGMENT;
-                    $T candidate = ${NAME}_best(p + j * hop, size, hop);
-                    if (better_$T(candidate, best)) {
-                        best = candidate;
-                        place = run * n + first + j * jump;
-                        found = p + j * hop;
-                        found_count = size;
-                    }
+    FOR_EACH(i, outputs * lanes) { PLACE
+        $T best = initial_$T();
+        GLOBAL $T *found = source;
+        i64 place = run < run_end && count > 0 ? run * n + first : -1, found_count = 0;
+        for (; run < run_end; ++run) {
+            GLOBAL $T *p = source + (m == 1 ? 0 : locate(&outer, 0, run));
+            for (i64 j = 0; j < count; j += SEGMENT) {
+                i64 size = count - j < SEGMENT ? count - j : SEGMENT;
+                $T candidate = ${NAME}_best(p + j * hop, size, hop);
+                if (better_$T(candidate, best)) {
+                    best = candidate;
+                    place = run * n + first + j * jump;
+                    found = p + j * hop;
+                    found_count = size;
                 }
             }
-            for (i64 j = 0; j < found_count; ++j)
-                if (${NAME}_same(found[j * hop], best)) { place += j * jump; break; }
-            values[target] = best;
-            places[target] = place;
+        }
+        if (found_count) place += ${NAME}_find(found, found_count, hop, best) * jump;
+        values[target] = best;
+        places[target] = place;
+    }
+}
+KERNEL ${NAME}_columns(ARRAY($T, values), ARRAY(i64, places), ARRAY($T, input), PARAMETERS) {
+    OPEN($T, values); OPEN(i64, places); OPEN($T, input); SIZES
+    FOR_EACH(i, outputs * lanes * blocks) { PLACE
+        $T best[BLOCK];
+        index_t place[BLOCK];
+        for (int k = 0; k < width; ++k) {
+            best[k] = initial_$T();
+            place[k] = (index_t)(run < run_end && count > 0 ? run * n + first : -1);
+        }
+        for (; run < run_end; ++run) {
+            GLOBAL $T *p = source + (m == 1 ? 0 : locate(&outer, 0, run)) + column;
+            index_t at = (index_t)(run * n + first);
+            for (i64 j = 0; j < count; ++j, p += hop, at += (index_t)jump)
+                for (int k = 0; k < width; ++k) {
+                    int is_better = better_$T(p[k], best[k]);
+                    best[k] = is_better ? p[k] : best[k];
+                    place[k] = is_better ? at : place[k];
+                }
+        }
+        for (int k = 0; k < width; ++k) {
+            values[target + (column + k) * column_out] = best[k];
+            places[target + (column + k) * column_out] = place[k];
         }
     }
 }
@@ -237,9 +253,7 @@ def function(name: str, gives: dtype, takes: Mapping[str, dtype], tree: Expr,
 def functions(loop: Reduction | Search | Scan | RunningSearch, pairs: Iterable[tuple[dtype, dtype]]) -> str:
     """The scalar functions that the kernels of a loop call, for these dtypes of (elements, accumulator)."""
     pairs = tuple(pairs)
-    parts = []
-    for kind in dict.fromkeys(accumulator for _, accumulator in pairs):
-        parts.append((kind, _of_accumulator(loop, kind)))
+    parts = [(kind, _of_accumulator(loop, kind)) for kind in dict.fromkeys(accumulator for _, accumulator in pairs)]
     if isinstance(loop, (Reduction, Scan)):
         tree = symbols("x")[0] if isinstance(loop, Scan) else as_expr(loop.load(symbols("x")[0]))
         for given, kind in pairs:
@@ -265,7 +279,7 @@ def _of_accumulator(loop: Reduction | Search | Scan | RunningSearch, kind: dtype
         return needed, text + f"#define finish_{name}(total, count) total\n"
     tree = loop.finish(*symbols("total", "count"))
     text += function(f"finished_{name}", kind, {"total": kind, "count": fd.int64}, tree, needed)
-    return needed, text + f"#define finish_{name}(total, count) ((count) >= 0 ? finished_{name}(total, count) : total)\n"
+    return needed, f"{text}#define finish_{name}(total, count) ((count) < 0 ? total : finished_{name}(total, count))\n"
 
 
 def _guarded(kind: dtype, part: tuple[set[tuple[str, str]], str]) -> str:

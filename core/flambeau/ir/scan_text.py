@@ -13,7 +13,7 @@ import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from flambeau.ir.reduction_plan import BLOCK, FEW, Breadth, Dim, merge
+from flambeau.ir.reduction_plan import BLOCK, FEW, LITTLE, Breadth, Dim, merge
 
 PARAMETERS = """layout_t kept, i64 outputs, i64 columns, i64 column_out, i64 n, i64 step, i64 step_out,
              i64 lanes"""
@@ -40,12 +40,44 @@ def _filled(text: str) -> str:
 SCAN = _filled("""
 KERNEL ${NAME}_total(ARRAY($R, totals), ARRAY($T, input), PARAMETERS) {
     OPEN($R, totals); OPEN($T, input); SIZES
+    FOR_EACH(i, outputs * lanes) { PLACE
+        $R total = initial_$R();
+        for (i64 j = first; j < end;) {
+            i64 stop = end - j > 1024 ? j + 1024 : end;
+            $R part = initial_$R(), other = initial_$R();
+            for (; j + 1 < stop; j += 2, p += 2 * step) {
+                part = combine_$R(part, load_${T}_$R(p[0]));
+                other = combine_$R(other, load_${T}_$R(p[step]));
+            }
+            for (; j < stop; ++j, p += step) part = combine_$R(part, load_${T}_$R(*p));
+            total = combine_$R(total, combine_$R(part, other));
+        }
+        totals[before] = total;
+    }
+}
+KERNEL $NAME(ARRAY($R, out), ARRAY($T, input), ARRAY($R, carry), PARAMETERS) {
+    OPEN($R, out); OPEN($T, input); OPEN($R, carry); SIZES
+    FOR_EACH(i, outputs * lanes) { PLACE
+        GLOBAL $R *q = out + target;
+        $R total = lane ? carry[before - 1] : initial_$R();
+        for (i64 j = first; j < end;) {
+            i64 stop = end - j > 1024 ? j + 1024 : end;
+            $R part = initial_$R();
+            for (; j < stop; ++j, p += step, q += step_out) {
+                part = combine_$R(part, load_${T}_$R(*p));
+                *q = combine_$R(total, part);
+            }
+            total = combine_$R(total, part);
+        }
+    }
+}
+KERNEL ${NAME}_total_columns(ARRAY($R, totals), ARRAY($T, input), PARAMETERS) {
+    OPEN($R, totals); OPEN($T, input); SIZES
     FOR_EACH(i, outputs * lanes * blocks) { PLACE
-        $R total[BLOCK];
+        $R total[BLOCK], part[BLOCK];
         for (int k = 0; k < width; ++k) total[k] = initial_$R();
         for (i64 j = first; j < end;) {
             i64 stop = end - j > 1024 ? j + 1024 : end;
-            $R part[BLOCK];
             for (int k = 0; k < width; ++k) part[k] = initial_$R();
             for (; j < stop; ++j, p += step)
                 for (int k = 0; k < width; ++k) part[k] = combine_$R(part[k], load_${T}_$R(p[k]));
@@ -54,35 +86,21 @@ KERNEL ${NAME}_total(ARRAY($R, totals), ARRAY($T, input), PARAMETERS) {
         for (int k = 0; k < width; ++k) totals[before + k] = total[k];
     }
 }
-KERNEL $NAME(ARRAY($R, out), ARRAY($T, input), ARRAY($R, carry), PARAMETERS) {
+KERNEL ${NAME}_columns(ARRAY($R, out), ARRAY($T, input), ARRAY($R, carry), PARAMETERS) {
     OPEN($R, out); OPEN($T, input); OPEN($R, carry); SIZES
     FOR_EACH(i, outputs * lanes * blocks) { PLACE
         GLOBAL $R *q = out + target;
-        if (columns == 1) {
-            $R total = lane ? carry[before - columns] : initial_$R();
-            for (i64 j = first; j < end;) {
-                i64 stop = end - j > 1024 ? j + 1024 : end;
-                $R part = initial_$R();
-                for (; j < stop; ++j, p += step, q += step_out) {
-                    part = combine_$R(part, load_${T}_$R(*p));
-                    *q = combine_$R(total, part);
+        $R total[BLOCK], part[BLOCK];
+        for (int k = 0; k < width; ++k) total[k] = lane ? carry[before - columns + k] : initial_$R();
+        for (i64 j = first; j < end;) {
+            i64 stop = end - j > 1024 ? j + 1024 : end;
+            for (int k = 0; k < width; ++k) part[k] = initial_$R();
+            for (; j < stop; ++j, p += step, q += step_out)
+                for (int k = 0; k < width; ++k) {
+                    part[k] = combine_$R(part[k], load_${T}_$R(p[k]));
+                    q[k * column_out] = combine_$R(total[k], part[k]);
                 }
-                total = combine_$R(total, part);
-            }
-        } else {
-            $R total[BLOCK];
-            for (int k = 0; k < width; ++k) total[k] = lane ? carry[before - columns + k] : initial_$R();
-            for (i64 j = first; j < end;) {
-                i64 stop = end - j > 1024 ? j + 1024 : end;
-                $R part[BLOCK];
-                for (int k = 0; k < width; ++k) part[k] = initial_$R();
-                for (; j < stop; ++j, p += step, q += step_out)
-                    for (int k = 0; k < width; ++k) {
-                        part[k] = combine_$R(part[k], load_${T}_$R(p[k]));
-                        q[k * column_out] = combine_$R(total[k], part[k]);
-                    }
-                for (int k = 0; k < width; ++k) total[k] = combine_$R(total[k], part[k]);
-            }
+            for (int k = 0; k < width; ++k) total[k] = combine_$R(total[k], part[k]);
         }
     }
 }
@@ -93,16 +111,13 @@ RUNNING = _filled("""
 KERNEL ${NAME}_total(ARRAY($T, totals), ARRAY(i64, lane_places), ARRAY($T, input), PARAMETERS) {
     OPEN($T, totals); OPEN(i64, lane_places); OPEN($T, input); SIZES
     FOR_EACH(i, outputs * lanes * blocks) { PLACE
-        for (int k = 0; k < width; ++k) {
-            $T best = initial_$T();
-            i64 place = first;
-            for (i64 j = first; j < end; ++j) {
-                $T x = p[(j - first) * step + k];
-                if (better_$T(x, best)) { best = x; place = j; }
-            }
-            totals[before + k] = best;
-            lane_places[before + k] = place;
-        }
+        $T best[BLOCK];
+        index_t place[BLOCK];
+        for (int k = 0; k < width; ++k) { best[k] = initial_$T(); place[k] = (index_t)first; }
+        for (index_t j = (index_t)first; j < end; ++j, p += step)
+            for (int k = 0; k < width; ++k)
+                if (better_$T(p[k], best[k])) { best[k] = p[k]; place[k] = j; }
+        for (int k = 0; k < width; ++k) { totals[before + k] = best[k]; lane_places[before + k] = place[k]; }
     }
 }
 KERNEL $NAME(ARRAY($T, out), ARRAY(i64, places), ARRAY($T, input), ARRAY($T, carry), ARRAY(i64, carry_places),
@@ -110,22 +125,23 @@ KERNEL $NAME(ARRAY($T, out), ARRAY(i64, places), ARRAY($T, input), ARRAY($T, car
     OPEN($T, out); OPEN(i64, places); OPEN($T, input);
     OPEN($T, carry); OPEN(i64, carry_places); OPEN(i64, lane_places); SIZES
     FOR_EACH(i, outputs * lanes * blocks) { PLACE
+        $T best[BLOCK];
+        index_t place[BLOCK];
         for (int k = 0; k < width; ++k) {
-            $T best = initial_$T();
-            i64 place = 0;
+            best[k] = initial_$T();
+            place[k] = 0;
             if (lane) {
-                i64 last = before - columns + k, found = carry_places[last];
-                best = carry[last];
-                place = lane_places[before + (found - lane) * columns + k];
-            }
-            for (i64 j = first; j < end; ++j) {
-                $T x = p[(j - first) * step + k];
-                i64 at = target + (j - first) * step_out + k * column_out;
-                if (better_$T(x, best)) { best = x; place = j; }
-                out[at] = best;
-                places[at] = place;
+                i64 last = before - columns + k;
+                best[k] = carry[last];
+                place[k] = (index_t)lane_places[before + (carry_places[last] - lane) * columns + k];
             }
         }
+        for (index_t j = (index_t)first; j < end; ++j, p += step, target += step_out)
+            for (int k = 0; k < width; ++k) {
+                if (better_$T(p[k], best[k])) { best[k] = p[k]; place[k] = j; }
+                out[target + k * column_out] = best[k];
+                places[target + k * column_out] = place[k];
+            }
     }
 }
 """)
@@ -146,7 +162,7 @@ class Lines(NamedTuple):
     @property
     def numbers(self) -> tuple[int, ...]:
         """The kernels' parameters after the layout."""
-        return self[1:]  # type: ignore[return-value]
+        return self[1:]
 
     @property
     def items(self) -> int:
@@ -162,7 +178,7 @@ def lines(shape: tuple[int, ...], strides: tuple[int, ...], out_strides: tuple[i
     n, step, step_out = shape[dim], strides[dim], out_strides[dim]
     columns = column_out = 1
     place = next((k for k, each in enumerate(kept) if each[2] == 1 and each[0] >= FEW), None)
-    if place is not None:
+    if place is not None and math.prod(shape) > LITTLE:
         columns, column_out, _ = kept.pop(place)
     outputs = math.prod([each[0] for each in kept])
     groups = max(outputs * -(-columns // (BLOCK if breadth.chunked else 1)), 1)

@@ -9,13 +9,14 @@ from flambeau import dtypes
 from flambeau.dispatch import binary, composite, front, unary
 from flambeau.dtypes import FLOAT, dtype
 from flambeau.errors import DtypeError, message
+from flambeau.ir import expr as ir
 from flambeau.ops import _samples, rules
 from flambeau.ops.selection import where
 from flambeau.ops.transcendental import atan2
 from flambeau.tensor import Tensor, attach
 
 
-@unary(vjp={"input": lambda g: rules.conj(g)}, grad_name="ConjBackward0")
+@unary(vjp={"input": lambda g: rules.conj(g)}, grad_name="ConjBackward0", expr=ir.conj)
 def conj_physical(input: Tensor) -> Tensor:
     """The complex conjugate, as new memory.
 
@@ -92,7 +93,7 @@ def _angle_slope(g: Tensor, input: Tensor) -> Tensor:
     return (input * 1j * (g / squared)).masked_fill(squared == 0, 0)
 
 
-@unary(promote=_angle_rule, vjp={"input": _angle_slope}, inplace=False)
+@unary(promote=_angle_rule, vjp={"input": _angle_slope}, inplace=False, expr=ir.angle)
 def angle(input: Tensor) -> Tensor:
     """The angle of complex elements in radians; of real ones 0, or pi where they are negative.
 
@@ -108,7 +109,7 @@ def angle(input: Tensor) -> Tensor:
 
 
 @binary(samples=_samples.parts, promote=rules.to_complex, excluded=rules.FLOATS_ONLY, method=False, inplace=False,
-        vjp={"input": lambda g: g.real, "other": lambda g: g.imag})
+        vjp={"input": lambda g: g.real, "other": lambda g: g.imag}, expr=ir.complex_)
 def _complex(input: Tensor, other: Tensor) -> Tensor:
     """A complex tensor from its parts."""
 

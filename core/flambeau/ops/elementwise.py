@@ -463,7 +463,7 @@ def sign(input: Tensor) -> Tensor:
     return (input > 0).to(kind.dtype) - (input < 0).to(kind.dtype)
 
 
-@unary(vjp={"input": _sgn_input})
+@unary(vjp={"input": _sgn_input}, expr=ir.sgn)
 def sgn(input: Tensor) -> Tensor:
     """Each element divided by its absolute value, 0 for 0; `sign` for complex tensors too.
 
@@ -552,7 +552,7 @@ def fmin(input: Tensor, other: Tensor) -> Tensor:
 
 
 # ---------------------------------------------------------------------------------------------- whole numbers
-@binary(excluded=(dtypes.BOOL, *rules.INTEGRAL_ONLY), vjp="none")
+@binary(excluded=(dtypes.BOOL, *rules.INTEGRAL_ONLY), vjp="none", expr=ir.gcd)
 def gcd(input: Tensor, other: Tensor) -> Tensor:
     """The greatest common divisor of integers.
 
@@ -564,7 +564,7 @@ def gcd(input: Tensor, other: Tensor) -> Tensor:
     """
 
 
-@binary(excluded=(dtypes.BOOL, *rules.INTEGRAL_ONLY), vjp="none")
+@binary(excluded=(dtypes.BOOL, *rules.INTEGRAL_ONLY), vjp="none", expr=ir.lcm)
 def lcm(input: Tensor, other: Tensor) -> Tensor:
     """The least common multiple of integers; 0 where one of them is 0.
 

@@ -40,7 +40,7 @@ def _relu(input: Tensor) -> Tensor:
 
 
 # ---------------------------------------------------------------------------------------------- sigmoid and tanh
-@binary(**_HIDDEN, expr=lambda g, y: g * y * (1 - y))
+@binary(**_HIDDEN, expr=lambda g, y: g * ir.conj(y * (1 - y)))
 def _sigmoid_backward(grad: Tensor, result: Tensor) -> Tensor:
     """The gradient of sigmoid."""
     return grad * rules.conj(result * (1 - result))
@@ -59,7 +59,7 @@ def sigmoid(input: Tensor) -> Tensor:
     """
 
 
-@binary(**_HIDDEN, expr=lambda g, y: g * (1 - y * y))
+@binary(**_HIDDEN, expr=lambda g, y: g * ir.conj(1 - y * y))
 def _tanh_backward(grad: Tensor, result: Tensor) -> Tensor:
     """The gradient of tanh."""
     return grad * rules.conj(1 - result * result)
@@ -106,7 +106,11 @@ def _gelu_tanh_expr(x: Any) -> Any:
     return x * 0.5 * (1 + ir.tanh(_SQRT_2_PI * (x + _CUBIC * x * x * x)))
 
 
-@binary(**_HIDDEN)
+def _gelu_slope(g: Any, x: Any) -> Any:
+    return g * ((ir.erf(x * _INV_SQRT2) + 1) * 0.5 + x * (ir.exp(x * x * -0.5) * _INV_SQRT_2PI))
+
+
+@binary(**_HIDDEN, expr=_gelu_slope)
 def _gelu_backward(grad: Tensor, input: Tensor) -> Tensor:
     """The gradient of the exact gelu."""
     below = ((input * _INV_SQRT2).erf() + 1) * 0.5
@@ -114,7 +118,13 @@ def _gelu_backward(grad: Tensor, input: Tensor) -> Tensor:
     return grad * (below + input * density)
 
 
-@binary(**_HIDDEN)
+def _gelu_tanh_slope(g: Any, x: Any) -> Any:
+    squared = x * x
+    bent = ir.tanh((x + x * squared * _CUBIC) * _SQRT_2_PI)
+    return g * 0.5 * (1 + bent + x * ((1 - bent * bent) * (squared * (3 * _CUBIC) + 1) * _SQRT_2_PI))
+
+
+@binary(**_HIDDEN, expr=_gelu_tanh_slope)
 def _gelu_tanh_backward(grad: Tensor, input: Tensor) -> Tensor:
     """The gradient of the gelu that is approximated with tanh."""
     squared = input * input
@@ -135,7 +145,12 @@ def _gelu_tanh(input: Tensor) -> Tensor:
     """Gelu, approximated with tanh."""
 
 
-@binary(**_HIDDEN)
+def _silu_slope(g: Any, x: Any) -> Any:
+    gate = 1 / (1 + ir.exp(-x))
+    return g * ir.conj(gate * (1 + x * (1 - gate)))
+
+
+@binary(**_HIDDEN, expr=_silu_slope)
 def _silu_backward(grad: Tensor, input: Tensor) -> Tensor:
     """The gradient of silu."""
     gate = input.sigmoid()

@@ -186,6 +186,9 @@ def searchsorted(sorted_sequence: Tensor, input: Any, *, out_int32: bool = False
     values = input if isinstance(input, Tensor) else construct.tensor(input, device=sorted_sequence.device)
     if not isinstance(input, Tensor):
         values = values.to(sorted_sequence._kind.dtype)
+    if not sorted_sequence._array.shape:
+        raise ArgumentError("torch.searchsorted(): input value can be a scalar only when boundaries tensor "
+                            "dimension is 1")
     if sorter is not None:
         if sorter._array.shape != sorted_sequence._array.shape:
             raise ArgumentError("torch.searchsorted(): boundary and sorter must have the same size, but got "
@@ -194,9 +197,6 @@ def searchsorted(sorted_sequence: Tensor, input: Any, *, out_int32: bool = False
                                 f"{list(sorter._array.shape)}")
         sorted_sequence = sorted_sequence.gather(-1, sorter)
     mine, theirs = sorted_sequence._array.shape, values._array.shape
-    if not mine:
-        raise ArgumentError("torch.searchsorted(): input value can be a scalar only when boundaries tensor "
-                            "dimension is 1")
     if len(mine) != 1 and mine[:-1] != theirs[:-1]:
         raise ShapeError("torch.searchsorted(): boundaries tensor should be 1 dimension or the first N-1 "
                          "dimensions of "

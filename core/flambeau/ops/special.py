@@ -81,13 +81,13 @@ def digamma(input: Tensor) -> Tensor:
 
 
 @unary(promote=int_to_float, excluded=(COMPLEX,), domain=(0.1, 9), method=False, namespace="internal", inplace=False,
-       vjp={"input": lambda g, input: g * polygamma(2, input)})
+       vjp={"input": lambda g, input: g * polygamma(2, input)}, expr=ir.trigamma)
 def _trigamma(input: Tensor) -> Tensor:
     """The derivative of `digamma`."""
 
 
 @binary(name="polygamma_series", promote=int_to_float, excluded=(COMPLEX,), method=False,
-        namespace="internal", inplace=False,
+        namespace="internal", inplace=False, expr=ir.polygamma_series,
         vjp={"input": lambda g, input, order: g * polygamma(int(order) + 1, input)},
         samples=_samples.on(((2, 3), 2.0), ((2, 3), 3.0), of="positive"))
 def _polygamma(input: Tensor, order: float) -> Tensor:

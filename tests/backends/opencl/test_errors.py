@@ -10,7 +10,9 @@ from flambeau import discovery
 from flambeau.errors import DeviceError
 from flambeau.ir.faults import FAULTS, HEADER
 
-cl = pytest.importorskip("pyopencl", reason="pyopencl is not installed: pip install 'flambeau[opencl]'")
+pytest.importorskip("pyopencl", reason="pyopencl is not installed: pip install 'flambeau[opencl]'")
+import pyopencl as cl
+
 from flambeau_opencl.array import Array
 from flambeau_opencl.launch import launch
 from flambeau_opencl.program import Family
@@ -67,7 +69,7 @@ def test_the_first_of_several_is_told(x):
     take(x, [0, 1])
     take(x, [9, 9, 9], code=3)
     take(x, [8, 8], code=1)
-    with pytest.raises(RuntimeError, match="negative integer powers.*float32 \\[3\\]"):
+    with pytest.raises(RuntimeError, match=r"negative integer powers.*float32 \[3\]"):
         backend.synchronize(0)
     backend.synchronize(0)
 
@@ -77,7 +79,7 @@ def test_a_launch_that_is_forgotten_has_a_number(x):
     take(x, [9])
     for _ in range(100):
         take(x, [0])
-    with pytest.raises(IndexError, match="launch [0-9]+"):
+    with pytest.raises(IndexError, match=r"launch [0-9]+"):
         backend.synchronize(0)
 
 

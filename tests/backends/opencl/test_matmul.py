@@ -74,13 +74,13 @@ def test_linear_adds_the_bias(opencl, kernels, monkeypatch, shape, host_work):
 def test_tall_products_of_a_batch_with_an_addend_of_its_own(opencl, kernels):
     """The batch is merged into the rows only where everything goes along."""
     from flambeau_opencl.array import empty
+    from flambeau_opencl.transfers import to_host
     a, b = _values((3, 4, 5), "float32"), _values((5, 8), "float32", 1)
     x, y = (flambeau.from_numpy(each).to(opencl)._array for each in (a, b))
     for added in (_values((8,), "float32", 2), _values((4, 1), "float32", 3), _values((3, 1, 8), "float32", 4),
                   _values((3, 4, 8), "float32", 5)):
         out = empty((3, 4, 8), x.dtype, x.device)
         kernels.multiply(x, y, out, flambeau.from_numpy(added).to(opencl)._array)
-        from flambeau_opencl.transfers import to_host
         np.testing.assert_allclose(to_host(out), a @ b + added, rtol=1e-5, atol=1e-5)
 
 

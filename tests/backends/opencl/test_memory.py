@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import threading
 
 import numpy as np
@@ -12,7 +13,9 @@ import flambeau
 from flambeau import discovery
 from flambeau.errors import ArgumentValueError, OutOfMemoryError
 
-cl = pytest.importorskip("pyopencl", reason="pyopencl is not installed: pip install 'flambeau[opencl]'")
+pytest.importorskip("pyopencl", reason="pyopencl is not installed: pip install 'flambeau[opencl]'")
+import pyopencl as cl
+
 from flambeau_opencl import device as devices, memory
 from flambeau_opencl.array import Array
 from flambeau_opencl.device import Device
@@ -78,7 +81,7 @@ def test_size_classes():
         assert reserved >= size
         assert reserved == memory.size_class(reserved)
         assert reserved <= max(512, size + max(512, size // 8 + 1))
-    assert all(after - before >= 512 for before, after in zip(sizes, sizes[1:], strict=False))
+    assert all(after - before >= 512 for before, after in itertools.pairwise(sizes))
 
 
 # ---------------------------------------------------------------------------------------------- counts
@@ -146,7 +149,7 @@ def test_training_steps_leave_nothing(opencl):
 # ---------------------------------------------------------------------------------------------- no room
 def test_more_than_there_is(device):
     huge = device.total_memory + 1
-    with pytest.raises(OutOfMemoryError, match="tried to allocate.*in use by tensors.*in one piece") as caught:
+    with pytest.raises(OutOfMemoryError, match=r"tried to allocate.*in use by tensors.*in one piece") as caught:
         device.allocate(huge)
     assert memory.amount(memory.size_class(huge)) in str(caught.value)
     assert device.allocate(1000).size == 1000

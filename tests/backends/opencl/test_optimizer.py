@@ -21,7 +21,7 @@ CASES = [
 @pytest.mark.parametrize("dtype, tolerance", [("float32", 2e-6), ("float64", 1e-13)])
 def test_five_steps(opencl, name, options, dtype, tolerance):
     rng = np.random.default_rng(0)
-    shapes = [(10, 5), (7,), (33, 70), ()]
+    shapes = [(10, 5), (7,), (33, 70), (), *[(3,)] * 8, (0, 2), (257,)]
     values = [np.asarray(rng.standard_normal(shape), dtype) for shape in shapes]
     theirs = [torch.tensor(each, requires_grad=True) for each in values]
     mine = [flambeau.tensor(each, device=opencl, requires_grad=True) for each in values]

@@ -72,7 +72,7 @@ def test_a_kernel_that_the_family_does_not_have(device):
 
 def test_excerpts():
     source = "\n".join(f"line {number}" for number in range(1, 31))
-    text = excerpt(source, "file.cl:12:5: error: no such thing\nfile.cl:13:1: warning: unused\nx.cl:99:1: error: beyond")
+    text = excerpt(source, "x.cl:12:5: error: no such thing\nx.cl:13:1: warning: unused\nx.cl:99:1: error: beyond")
     assert "source, line 12:" in text
     assert ">   12  line 12" in text
     assert "    8  line 8" in text
@@ -196,6 +196,7 @@ for number in range(3):
 """
 
 
+@pytest.mark.slow
 def test_concurrent_processes(opencl, tmp_path):
     """Several processes build the same programs in one directory at once."""
     environment = {**os.environ, caches.SETTING: str(tmp_path), "OPENBLAS_NUM_THREADS": "1"}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 
 import numpy as np
-import pytest
 
 import flambeau
 from flambeau import nn
@@ -135,7 +134,8 @@ def test_training_with_changing_batches_leaves_no_memory_behind(opencl):
     backend = next(model.parameters())._kind.backend
     held = {}
     for number, size in enumerate(sizes.tolist()):
-        input, target = flambeau.ones(size, 20, device=opencl), flambeau.zeros(size, dtype=flambeau.int64, device=opencl)
+        input = flambeau.ones(size, 20, device=opencl)
+        target = flambeau.zeros(size, dtype=flambeau.int64, device=opencl)
         loss = F.cross_entropy(model(input), target)
         optimizer.zero_grad()
         loss.backward()

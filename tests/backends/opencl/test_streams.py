@@ -12,7 +12,9 @@ import pytest
 import flambeau
 from flambeau import discovery
 
-cl = pytest.importorskip("pyopencl", reason="pyopencl is not installed: pip install 'flambeau[opencl]'")
+pytest.importorskip("pyopencl", reason="pyopencl is not installed: pip install 'flambeau[opencl]'")
+import pyopencl as cl
+
 from flambeau_opencl.streams import LANES, Stream
 
 

@@ -38,10 +38,13 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "gt": np.greater, "ge": np.greater_equal, "logical_and": np.logical_and, "logical_or": np.logical_or,
     "logical_xor": np.logical_xor, "bitwise_and": np.bitwise_and, "bitwise_or": np.bitwise_or,
     "bitwise_xor": np.bitwise_xor, "bitwise_left_shift": np.left_shift, "bitwise_right_shift": np.right_shift,
-    "where": np.where,
+    "where": np.where, "gcd": np.gcd, "lcm": np.lcm, "conj_physical": np.conj, "sgn": np.sign, "angle": np.angle,
+    "complex": lambda x, y: x + 1j * y,
     # Those without an independent definition in the standard library are checked against PyTorch elsewhere.
     "erfinv": lambda x: flambeau.erfinv(flambeau.from_numpy(x)).numpy(),
     "digamma": lambda x: flambeau.digamma(flambeau.from_numpy(x)).numpy(),
+    "trigamma": lambda x: flambeau.polygamma(1, flambeau.from_numpy(x)).numpy(),
+    "polygamma_series": lambda x, n: OPERATORS["polygamma_series"].call(flambeau.from_numpy(x), n).numpy(),
 }
 
 POINTWISE = [record for record in OPERATORS.values() if record.family in ("unary", "binary", "pointwise")]
