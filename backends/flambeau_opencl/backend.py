@@ -18,6 +18,7 @@ from flambeau_opencl.device import Device, Traits, pretended
 from flambeau_opencl.kernels import KERNELS
 from flambeau_opencl.kernels.creation import factories
 from flambeau_opencl.kernels.movement import copy
+from flambeau_opencl.kernels.pointwise import follow
 from flambeau_opencl.kernels.random import draws
 from flambeau_opencl.streams import Stream
 
@@ -42,6 +43,7 @@ class OpenCLBackend(Backend):
         self.kernels = dict(KERNELS)
         self.kernels.update({**factories(self._devices), **draws(self._devices)})
         self.kernels.update(reinterpret=_reinterpret, item=transfers.item)
+        follow(self.kernels)    # operators that are registered later get kernels, too
 
     @classmethod
     def accepts(cls, handle: Any) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -119,6 +120,7 @@ class Device:
         self._made = 0
         self._opening = threading.RLock()
         self._sizes: dict[int, tuple[tuple[int], tuple[int]]] = {}
+        _devices.add(self)
 
     # -- what is opened at first use
     @cached_property
@@ -230,7 +232,7 @@ class Device:
         if code_name(error) in ("MEM_OBJECT_ALLOCATION_FAILURE", "OUT_OF_RESOURCES"):
             try:
                 self.finish()
-                self.allocator.release()
+                self.allocator.release(patience=1)
                 again()
                 return
             except cl.Error as repeated:
@@ -238,6 +240,24 @@ class Device:
             except OutOfMemoryError as repeated:
                 raise repeated from error
         raise self.faults.translated(error, "a launch") from error
+
+
+_devices: weakref.WeakSet[Device] = weakref.WeakSet()
+_inherited: list[Any] = []     # what a forked process must not even release: it belongs to its parent
+
+
+def _after_fork() -> None:
+    """In a forked process, close the devices that its parent has opened: drivers' threads are not there any more."""
+    for device in list(_devices):
+        device.lock = threading.RLock()    # another thread may have held them
+        device.allocator.lock = threading.RLock()
+        device._opening = threading.RLock()
+        if "context" in vars(device):
+            _inherited.extend(each.close() for each in device.lanes())
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _sizes(traits: Traits, items: int) -> tuple[tuple[int], tuple[int]]:

@@ -141,35 +141,40 @@ class Allocator:
     # -- from the driver
     def _allocate(self, lane: Lane, size: int) -> Block:
         """A new block; where there is no room, after caches were emptied and pending blocks waited for."""
-        self._trim(max(IDLE, self.peak) - size)
-        for free_more in (self._trim_for, self._wait, self._collect, None):
-            if self.reserved + size <= self.limit:
-                buffer = self._try(size)
+        if size <= self.limit:
+            self._trim(max(IDLE, self.peak) - size)
+            for free_more in (self._trim_all, self._wait, self._collect, None):
+                buffer = self._try(size) if self.reserved + size <= self.limit else None
                 if buffer is not None:
                     self.reserved += size
                     self.reserved_peak = max(self.reserved_peak, self.reserved)
                     self.counts["driver_allocations"] += 1
                     return Block(buffer, size, lane)
-            if free_more is None or size > self.limit:
-                break
-            self.counts["retries"] += 1
-            free_more(size)
+                if free_more is not None:
+                    self.counts["retries"] += 1
+                    free_more()
         self.counts["out_of_memory"] += 1
         raise self._refusal(size)
 
     def _try(self, size: int) -> Any:
         device = self.device
+        integrated = device.traits.unified and not device.traits.cpu    # such drivers map what they allocated like this
+        flags = cl.mem_flags.READ_WRITE | (cl.mem_flags.ALLOC_HOST_PTR if integrated else 0)
         try:
-            buffer = cl.Buffer(device.context, cl.mem_flags.READ_WRITE, size)
-            if not device.traits.cpu:  # some drivers allocate at first use, and fail then
-                cl.enqueue_migrate_mem_objects(device.queue, [buffer], cl.mem_migration_flags.CONTENT_UNDEFINED)
-            return buffer
+            buffer = cl.Buffer(device.context, flags, size)
         except cl.Error as error:
             if code_name(error) not in _NO_ROOM:
                 raise device.faults.translated(error, f"an allocation of {size} bytes") from error
             return None
         except OverflowError:
             return None
+        if not device.traits.cpu:  # some drivers allocate at first use, and fail then
+            try:
+                cl.enqueue_migrate_mem_objects(device.queue, [buffer], cl.mem_migration_flags.CONTENT_UNDEFINED)
+            except cl.Error as error:
+                if code_name(error) in _NO_ROOM:
+                    return None
+        return buffer
 
     def _trim(self, bound: int) -> None:
         """Give the blocks that were not used for longest back, down to so many bytes of them."""
@@ -181,10 +186,10 @@ class Allocator:
             if not blocks:
                 del self._free[key]
 
-    def _trim_for(self, size: int) -> None:
+    def _trim_all(self) -> None:
         self._trim(0)
 
-    def _wait(self, size: int) -> None:
+    def _wait(self) -> None:
         """Wait for the blocks that other lanes use, and for what the driver frees late."""
         for events, _ in list(self._waiting):
             for event in events:
@@ -193,10 +198,10 @@ class Allocator:
         self._work_off()
         self._trim(0)
 
-    def _collect(self, size: int) -> None:
+    def _collect(self) -> None:
         """Break the cycles that hold tensors: slow, but better than an error."""
         gc.collect()
-        self._wait(size)
+        self._wait()
 
     def _refusal(self, size: int) -> OutOfMemoryError:
         device = self.device
@@ -221,11 +226,15 @@ class Allocator:
             self._work_off()
             self.peak, self.reserved_peak = self.allocated, self.reserved
 
-    def release(self) -> None:
-        """Give the blocks that nobody uses back to the driver."""
-        with self.lock:
-            self._work_off()
-            self._trim(0)
+    def release(self, patience: float = -1) -> None:
+        """Give the blocks that nobody uses back to the driver; not where the lock is not to be had in so many seconds,
+        as a thread that holds another lock should ask."""
+        if self.lock.acquire(timeout=patience):
+            try:
+                self._work_off()
+                self._trim(0)
+            finally:
+                self.lock.release()
 
 
 def size_class(size: int) -> int:

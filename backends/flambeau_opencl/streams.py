@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import pyopencl as cl
 
+from flambeau.errors import DeviceError, message
 from flambeau.queues import Marker, Queue
 
 if TYPE_CHECKING:
@@ -37,6 +38,19 @@ class Lane:
         self.device, self.queue = device, queue
         self._uploads: deque[tuple[Any, int]] = deque()
         self._pending = 0
+
+    def close(self) -> Any:
+        """Take the command queue away: what asks for it from now on raises DeviceError. Gives it."""
+        queue = self.queue
+        del self.queue
+        return queue
+
+    def __getattr__(self, name: str) -> Any:     # asked for what is not there: the queue of a lane that was closed
+        if name != "queue":
+            raise AttributeError(f"a lane has no attribute {name!r}")
+        raise DeviceError(message(
+            f"device {self.device.label!r}", "cannot be used in a process that was forked after its first use",
+            next_step="start processes by multiprocessing.get_context('spawn'), or use the device in them only"))
 
     def marker(self) -> Any:
         """An event that is reached when all that is queued so far has run."""

@@ -70,7 +70,7 @@ def to_host(array: Array) -> Any:
         return np.empty(array.shape, TO_NUMPY[array.dtype])
     lane = join(array)
     try:
-        if not array.dense and device.traits.unified:
+        if device.traits.unified and (not array.dense or array.size * array.dtype.itemsize > SMALL):
             result = _through_map(array, lane)
         else:
             array = array if array.dense else _gathered(array)

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 import pytest
 
-from flambeau_conformance import results
+from flambeau_conformance import lastwords, results
 from flambeau_conformance.items import RUN, STALE
 
 LAST_WORDS = "flambeau_last_words"      # key of a worker's input: the folder of these files
@@ -35,13 +35,17 @@ class Worker:
 
     @pytest.hookimpl
     def pytest_sessionstart(self) -> None:
-        faulthandler.enable(self.file)
+        lastwords.write_to(self.file)
         if self.limit:
             faulthandler.dump_traceback_later(self.limit, file=self.file, exit=True)
 
     @pytest.hookimpl
     def pytest_collection_finish(self) -> None:
         faulthandler.cancel_dump_traceback_later()
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self) -> None:
+        lastwords.renew()
 
     @pytest.hookimpl(tryfirst=True, optionalhook=True)
     def pytest_timeout_set_timer(self, item: pytest.Item, settings: Any) -> bool | None:
@@ -56,7 +60,7 @@ class Worker:
 
     @pytest.hookimpl
     def pytest_unconfigure(self) -> None:
-        faulthandler.disable()
+        lastwords.stop()
         self.file.close()
 
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Iterator
 from flambeau import discovery
 from flambeau.device import device
 from flambeau.dtypes import ALL
+from flambeau_conformance import lastwords
 from flambeau_conformance.case import LEVELS, Case, Subject
 from flambeau_conformance.engine import Session
 
@@ -30,6 +31,7 @@ def cases(name: str, levels: Collection[str] | None = None, quick: bool = False)
 def _of_level(level: str, about: Subject) -> Iterator[Case]:
     module = importlib.import_module(f"flambeau_conformance.levels.{level}")
     yield from module.cases(about)
+    lastwords.renew()   # the level may have loaded other devices
     for more in discovery.plugin_manager().hook.flambeau_conformance_cases():
         yield from (case for case in more if case.level == level)
 

@@ -19,3 +19,10 @@ FUNCTION c128 mac_c128(c128 s, c128 a, c128 b) {
 #define ADD_c128(s, a) do { s.x += a.x; s.y += a.y; } while (0)
 """ + "".join(f"#define ZERO_{each} 0\n#define MAC_{each}(s, a, b) s += (a) * (b)\n#define ADD_{each}(s, a) s += a\n"
               for each in ("u8", "i8", "i16", "i32", "i64", "f32", "f64"))
+
+# Sizes and strides of products of matrices; one argument, because each costs time.
+PRODUCT = """
+typedef struct {
+    i64 blocks, m, n, k, a_row, a_step, b_step, b_column, added, addend_row, addend_column; layout_t batch;
+} product_t;
+"""

@@ -18,7 +18,7 @@ from flambeau_opencl.array import Array, empty
 from flambeau_opencl.kernels.gather import as_index, expanded, take
 from flambeau_opencl.kernels.movement import clone, collapse
 from flambeau_opencl.kernels.scatter import PLACE, apart, combine
-from flambeau_opencl.kernels.select import offsets, positions
+from flambeau_opencl.kernels.select import fill_where, offsets, positions
 from flambeau_opencl.launch import Layout, launch
 from flambeau_opencl.program import Family
 
@@ -126,6 +126,9 @@ def index_put_(input: Array, indices: Sequence[Array | None], values: Array, acc
     """Write the values, which are broadcast, to the elements that the key names, or add them there."""
     values = apart(values, input)
     indices = [None if each is None else apart(each, input) for each in indices]
+    mask = indices[0] if len(indices) == 1 else None
+    if values.size == 1 and not accumulate and mask is not None and mask.dtype.category == BOOL:
+        return _put_one(input, mask, values)
     (places, low, size, along), rest, before = resolve(input, indices, "index_put")
     common = len(places.shape)
     shape = (*[input.shape[d] for d in rest[:before]], *places.shape, *[input.shape[d] for d in rest[before:]])
@@ -138,6 +141,19 @@ def index_put_(input: Array, indices: Sequence[Array | None], values: Array, acc
     combine("sum" if accumulate else "put", input, places, values,
             ([shape[d] for d in free], [input.strides[d] for d in rest], [0] * len(free), [steps[d] for d in free]),
             (places.shape, places.strides, steps[before:before + common]), (low, size, along), "index_put")
+    return input
+
+
+def _put_one(input: Array, mask: Array, value: Array) -> Array:
+    """One value where a mask over the leading dimensions is true: nobody need know how often it is."""
+    ndim = len(mask.shape)
+    if mask.shape != input.shape[:ndim]:
+        raise IndexError(f"a mask of shape {list(mask.shape)} for {list(input.shape)}")
+    rest = len(input.shape) - ndim
+    if len(value.shape) > 1 + rest:
+        raise ValueError(f"a value of shape {list(value.shape)} for a mask that leaves {rest} dimensions")
+    wide = Array(mask.memory, mask.dtype, mask.shape + (1,) * rest, mask.strides + (1,) * rest, mask.offset, mask)
+    fill_where(input, wide, value)
     return input
 
 

@@ -16,18 +16,18 @@ from flambeau_opencl.program import Family
 GROUP = 8           # arrays that one kernel joins
 PIECE = 1 << 14     # elements up to which an array is joined together with others: launches cost more than copying
 
-# Row r of the result is the rows r of the arrays, one after the other. Each is dense, and has a width.
+# To a part of row r of the result go the rows r of the arrays, one after the other. Each is dense, and has a width.
 _JOIN = Family("join", """
-KERNEL $NAME(ARRAY($T, out), i64 n, i64 width, i64 count, """ + ", ".join(
+KERNEL $NAME(ARRAY($T, out), i64 n, i64 width, i64 pitch, i64 count, """ + ", ".join(
     f"ARRAY($T, a{i}), i64 width{i}" for i in range(GROUP)) + """) {
     OPEN($T, out);
     GLOBAL $T *arrays[] = {""" + ", ".join(f"a{i}_memory + a{i}_offset" for i in range(GROUP)) + """};
     i64 widths[] = {""" + ", ".join(f"width{i}" for i in range(GROUP)) + """};
     FOR_EACH(i, n) {
-        i64 column = i % width;
+        index_t row = i / (index_t)width, place = i % (index_t)width, column = place;
         int k = 0;
-        while (k < count && column >= widths[k]) column -= widths[k++];
-        if (k < count) out[i] = arrays[k][i / width * widths[k] + column];
+        while (k < count && column >= widths[k]) column -= (index_t)widths[k++];
+        if (k < count) out[row * pitch + place] = arrays[k][row * widths[k] + column];
     }
 }""", (("T", tuple(MOVED.values())),))
 
@@ -89,12 +89,7 @@ def _join(out: Array, arrays: Sequence[Array], dim: int) -> None:
         pairs: list[Any] = []
         for k in range(GROUP):
             pairs += (group[k], widths[k]) if k < len(group) else (group[0], 0)
-        if width == whole:
-            launch(_JOIN, (word,), out.size, out, out.size, width, len(group), *pairs)
-        else:
-            piece = empty((rows, width), out.dtype, out.device)
-            launch(_JOIN, (word,), piece.size, piece, piece.size, width, len(group), *pairs)
-            copy_places(shifted(out, start), piece, [rows, width], [whole, 1], [width, 1])
+        launch(_JOIN, (word,), rows * width, shifted(out, start), rows * width, width, whole, len(group), *pairs)
         start += width
 
 

@@ -40,13 +40,13 @@ KERNEL $NAME(ROW_SIZES, ARRAY(T, logs), ARRAY(T, losses), ARRAY(T, input), ARRAY
 _CROSS_ENTROPY_BACKWARD = """
 KERNEL $NAME(ROW_SIZES, ARRAY(T, out), ARRAY(T, grad), ARRAY(T, logs), ARRAY(i64, target), i64 ignored) {
     OPEN(T, out); OPEN(T, grad); OPEN(T, logs); OPEN(i64, target); SCRATCH;
-    const T scale = grad[0] / KEPT(target, rows, ignored);
+    const T scale = grad[0] / KEPT_$FORM(target, rows, ignored);
     ROWS(i) {
         const i64 class = target[i];
         const T factor = class == ignored ? 0 : scale;
         GLOBAL T *y = out + BASE(i);
         ALONG(i, j) store(y + j, COUNT(i, j), exp(load(logs + BASE(i) + j, COUNT(i, j), 0)) * factor);
-        if (MINE(class) && factor != 0 && class >= 0 && class < length)
+        if (MINE_$FORM(class) && factor != 0 && class >= 0 && class < length)
             y[class] = (exp(logs[BASE(i) + class]) - 1) * factor;
         else if (factor == 0)
             ALONG(i, j) store(y + j, COUNT(i, j), (V)(0));
@@ -120,7 +120,7 @@ KERNEL $NAME(ROW_SIZES, ARRAY(T, out), ARRAY(T, grad), ARRAY(i64, target), ARRAY
     OPEN(T, out); OPEN(T, grad); OPEN(i64, target); OPEN(T, weight); SCRATCH;
     ROWS(i) {
         V sum = 0;
-        for (index_t j = FROM; j < length; j += BY) {
+        for (index_t j = FROM_$FORM; j < length; j += BY_$FORM) {
             const i64 class = target[j];
             if (class != ignored && class >= 0 && class < classes) ONE(sum) += weighted ? weight[class] : 1;
         }
@@ -142,38 +142,30 @@ KERNEL $NAME(ARRAY(T, out), ARRAY(T, grad), ARRAY(i64, target), ARRAY(T, weight)
 }"""
 
 _SHARED = """
+#define MINE_row(j) 1
+#define MINE_group(j) ((j) % LANES == LANE)
+#define FROM_row 0
+#define FROM_group LANE
+#define BY_row 1
+#define BY_group LANES
 #ifdef CHUNKED
-#define MINE(j) 1
-#define FROM 0
-#define BY 1
 #define ONE(v) (v).x
-#define KEPT(target, n, ignored) kept(target, n, ignored)
-FUNCTION i32 kept(const GLOBAL i64 *target, i64 n, i64 ignored) {
-    i32 found = 0;
-    for (index_t i = 0; i < (index_t)n; ++i) found += target[i] != ignored;
-    return found;
-}
 #else
-#define MINE(j) (lanes == 1 || (j) % lanes == LANE)
-#define FROM (lanes == 1 ? 0 : LANE)
-#define BY lanes
 #define ONE(v) (v)
-#define KEPT(target, n, ignored) TOTAL_OF_GROUP(kept(target, n, ignored, LANE, LANES))
-FUNCTION i32 kept(const GLOBAL i64 *target, i64 n, i64 ignored, int lane, int lanes) {
+#endif
+#define KEPT_row(target, n, ignored) kept(target, n, ignored, 0, 1)
+#define KEPT_group(target, n, ignored) TOTAL((T)kept(target, n, ignored, LANE, LANES))
+FUNCTION i32 kept(const GLOBAL i64 *target, i64 n, i64 ignored, int from, int by) {
     i32 found = 0;
-    for (index_t i = lane; i < (index_t)n; i += lanes) found += target[i] != ignored;
+    for (index_t i = from; i < (index_t)n; i += by) found += target[i] != ignored;
     return found;
 }
-#define TOTAL_OF_GROUP(x) CALL_OF_TYPE(T)((T)(x), scratch, (i64)LANES)
-#define CALL_OF_TYPE(T) CALL_OF_TYPE_(T)
-#define CALL_OF_TYPE_(T) total_##T
-#endif
 """
 
 _FAMILY = Rows("loss", {
     "cross_entropy": _CROSS_ENTROPY, "cross_entropy_backward": _CROSS_ENTROPY_BACKWARD, "mean": _MEAN,
     "scaled": _SCALED, "squares": _SQUARES, "nll": _NLL, "nll_scale": _NLL_SCALE, "nll_backward": _NLL_BACKWARD,
-}, shared=_SHARED, forms=("row",))
+}, shared=_SHARED, forms=("row", "group"))
 
 
 def _cross_entropy_mean(input: Array, target: Array, ignore_index: int) -> Any:

@@ -25,7 +25,7 @@ from flambeau.shapes import broadcast_shapes, contiguous_strides
 from flambeau_opencl.array import Array, empty, view
 from flambeau_opencl.device import Device
 from flambeau_opencl.kernels import clblast, tiled
-from flambeau_opencl.kernels._arithmetic import ARITHMETIC
+from flambeau_opencl.kernels._arithmetic import ARITHMETIC, PRODUCT
 from flambeau_opencl.kernels.host import mapped
 from flambeau_opencl.kernels.movement import collapse, contiguous
 from flambeau_opencl.launch import Layout, launch
@@ -35,28 +35,31 @@ Shape = tuple[int, ...]
 Places = tuple[Shape, Shape]     # shape and strides
 HOST_WORK = 1 << 21    # multiply-adds from which mapping memory and waiting is made up for by BLAS
 COPY_WORK = 1 << 20    # and from which a copy of the second matrix with neighbouring columns pays
+FEW = 1 << 12          # elements of the result up to which sums are cut into parts, if they are long
+PART, MOST_PARTS = 512, 128
 SMALL_SIDE = 16        # rows or columns below which most of a tile would be empty
 TILED_WORK = 1 << 15
-_INTEGER = struct.Struct("=q")
+_INTEGERS = struct.Struct("=11q")
 
 # The last block of a row or column of blocks begins so early that it is whole: what two blocks hold is written twice,
 # with the same values. So no block has an odd size.
-_ARGUMENTS = """ARRAY($T, c), ARRAY($T, a), ARRAY($T, b), ARRAY($T, addend), i64 blocks, i64 m, i64 n, i64 k,
-    i64 a_row, i64 a_step, i64 b_step, i64 b_column, i64 added, i64 addend_row, i64 addend_column, layout_t batch"""
 _BLOCK = """
+KERNEL $NAME(ARRAY($T, c), ARRAY($T, a), ARRAY($T, b), ARRAY($T, addend), product_t p) {
     OPEN($T, c); OPEN($T, a); OPEN($T, b); OPEN($T, addend);
+    const i64 m = p.m, n = p.n, k = p.k, a_row = p.a_row, a_step = p.a_step, b_step = p.b_step, b_column = p.b_column;
+    const i64 added = p.added, addend_row = p.addend_row, addend_column = p.addend_column, blocks = p.blocks;
     index_t tall = (m + $M - 1) / $M, broad = (n + $N - 1) / $N;
     FOR_EACH(i, blocks) {
         index_t row = i / broad % tall * $M, column = i % broad * $N;
         i64 which = i / broad / tall;
         if (row > m - $M) row = m - $M;
         if (column > n - $N) column = n - $N;
-        const GLOBAL $T *left = a + locate(&batch, 0, which) + row * (index_t)a_row;
-        const GLOBAL $T *right = b + locate(&batch, 1, which) + column * (index_t)b_column;
-        const GLOBAL $T *plus = addend + locate(&batch, 2, which) + row * addend_row + column * addend_column;
+        const GLOBAL $T *left = a + locate(&p.batch, 0, which) + row * (index_t)a_row;
+        const GLOBAL $T *right = b + locate(&p.batch, 1, which) + column * (index_t)b_column;
+        const GLOBAL $T *plus = addend + locate(&p.batch, 2, which) + row * addend_row + column * addend_column;
         GLOBAL $T *out = c + which * m * n + (i64)row * n + column;
 """
-_OUTER = "KERNEL $NAME(" + _ARGUMENTS + ") {" + _BLOCK + """
+_OUTER = _BLOCK + """
         $T sum[$M][$N];
         for (int r = 0; r < $M; ++r) for (int j = 0; j < $N; ++j) sum[r][j] = ZERO_$T;
         if (added) for (int r = 0; r < $M; ++r) for (int j = 0; j < $N; ++j)
@@ -70,7 +73,7 @@ _OUTER = "KERNEL $NAME(" + _ARGUMENTS + ") {" + _BLOCK + """
     }
 }"""
 # Along the inner dimension, in eight sums: for vectors, and where the second matrix's columns are not neighbours.
-_INNER = "KERNEL $NAME(" + _ARGUMENTS + ") {" + _BLOCK + """
+_INNER = _BLOCK + """
         $T sum[$M][$N][8];
         for (int r = 0; r < $M; ++r) for (int j = 0; j < $N; ++j) for (int l = 0; l < 8; ++l) sum[r][j][l] = ZERO_$T;
         index_t x = 0;
@@ -95,6 +98,16 @@ _INNER = "KERNEL $NAME(" + _ARGUMENTS + ") {" + _BLOCK + """
         }
     }
 }"""
+_SUM = Family("matmul_sum", """
+KERNEL $NAME(ARRAY($T, c), ARRAY($T, partial), ARRAY($T, addend), i64 n, i64 parts, i64 added, layout_t layout) {
+    OPEN($T, c); OPEN($T, partial); OPEN($T, addend);
+    FOR_EACH(i, n) {
+        $T sum = partial[i];
+        for (index_t p = 1; p < parts; ++p) ADD_$T(sum, partial[p * n + i]);
+        if (added) ADD_$T(sum, addend[locate(&layout, 0, i)]);
+        c[i] = sum;
+    }
+}""", (("T", ("u8", "i8", "i16", "i32", "i64", "f32", "f64", "c64", "c128")),), shared=ARITHMETIC)
 _KINDS = {"floats": ("f32", "f64"), "integers": ("u8", "i8", "i16", "i32", "i64"), "complex": ("c64", "c128")}
 # Which blocks there are: few, because each is compiled when it is first used.
 _OUTER_BLOCKS = {"floats": ((4, 32), (4, 8), (1, 32)), "integers": ((4, 32),), "complex": ((4, 8),)}
@@ -103,7 +116,7 @@ _INNER_BLOCKS = {"floats": ((4, 2), (1, 1)), "integers": ((1, 1),), "complex": (
 
 def _families(name: str, template: str, blocks: dict[str, tuple[tuple[int, int], ...]]) -> dict[str, Family]:
     over = (("M", ("1", "4")), ("N", ("1", "2", "8", "32")))
-    return {kind: Family(f"{name}_{kind}", template, (("T", _KINDS[kind]), *over), shared=ARITHMETIC,
+    return {kind: Family(f"{name}_{kind}", template, (("T", _KINDS[kind]), *over), shared=ARITHMETIC + PRODUCT,
                          only=lambda _, m, n, some=some: (int(m), int(n)) in some) for kind, some in blocks.items()}
 
 
@@ -142,10 +155,10 @@ class Sizes:
         self.work = self.count * self.m * self.n * self.k
         self.added = int(addend is not None)
 
-    def numbers(self, *first: int) -> list[bytes]:
-        """The arguments of the kernels after the arrays: some integers, sizes, strides, the layout of the batch."""
-        integers = (*first, self.m, self.n, self.k, *self.a_strides, *self.b_strides, self.added, *self.added_strides)
-        return [*map(_INTEGER.pack, integers), Layout(self.batch, self.a_batch, self.b_batch, self.added_batch)]
+    def packed(self, blocks: int) -> bytes:
+        """As an argument of type product_t, for so many blocks."""
+        integers = (blocks, self.m, self.n, self.k, *self.a_strides, *self.b_strides, self.added, *self.added_strides)
+        return _INTEGERS.pack(*integers) + Layout(self.batch, self.a_batch, self.b_batch, self.added_batch)
 
 
 _sizes = functools.lru_cache(maxsize=4096)(Sizes)
@@ -188,7 +201,8 @@ def _route(product: Product) -> str:
     if traits.cpu:
         blas = dtype.is_floating_point or dtype.is_complex
         return "host" if blas and traits.unified and sizes.work >= HOST_WORK else "plain"
-    if min(sizes.m, sizes.n) < SMALL_SIDE or sizes.work < TILED_WORK:
+    few = sizes.k >= 2 * PART and sizes.count * sizes.m * sizes.n <= FEW
+    if few or min(sizes.m, sizes.n) < SMALL_SIDE or sizes.work < TILED_WORK:
         return "plain"
     if clblast.takes(product):
         return "clblast"
@@ -245,21 +259,52 @@ def _tiled(product: Product, out: Array) -> None:
 # ---------------------------------------------------------------------------------------------- in registers
 def _plain(product: Product, out: Array) -> None:
     a, b, sizes = product.a, product.b, product.sizes
+    if sizes.k >= 2 * PART and out.size <= FEW:
+        _split(product, out)
+        return
     if sizes.work >= COPY_WORK and sizes.b_strides[1] != 1 and min(sizes.m, sizes.n) >= 16 and 0 not in sizes.b_batch:
         b = contiguous(b)
         sizes = Product(a, b, product.added).sizes
-    family, words, items, numbers = _plan(sizes, b.dtype, b.device.traits.cpu)
-    launch(family, words, items, out, a, b, product.added or out, *numbers, op="matmul")
+    family, words, items, packed = _plan(sizes, b.dtype, b.device.traits.cpu)
+    launch(family, words, items, out, a, b, product.added or out, packed, op="matmul")
 
 
 @functools.lru_cache(maxsize=4096)
-def _plan(sizes: Sizes, dtype: dtype, cpu: bool) -> tuple[Family, tuple[str, ...], int, list[bytes]]:
-    """Which kernel to launch, over how many items, and its arguments after the arrays."""
+def _plan(sizes: Sizes, dtype: dtype, cpu: bool) -> tuple[Family, tuple[str, ...], int, bytes]:
+    """Which kernel to launch, over how many items, and its argument after the arrays."""
     group = kind(dtype)
     families, tall, broad = _block(group, sizes.m, sizes.n, sizes.b_strides[1] == 1, cpu)
     blocks = sizes.count * -(-sizes.m // tall) * -(-sizes.n // broad)
     items = min(max(sizes.work // 16, 1), 1 << 29) if cpu else blocks
-    return families[group], (C_TYPES[dtype], str(tall), str(broad)), items, sizes.numbers(blocks)
+    return families[group], (C_TYPES[dtype], str(tall), str(broad)), items, sizes.packed(blocks)
+
+
+def _split(product: Product, out: Array) -> None:
+    """Few long sums: parts of them as products of their own, and their sums. It makes work for many work items, and
+    sums of sums are more accurate than one long sum."""
+    shape, k = product.sizes.shape, product.sizes.k
+    parts = min(MOST_PARTS, k // PART)
+    length, over = k // parts, k % parts
+    partial = empty((parts + bool(over), *shape), out.dtype, out.device)
+    first = view(partial, (parts, *shape), partial.strides, 0)
+    _plain(Product(_cut(product.a, shape, -1, parts, length, 0), _cut(product.b, shape, -2, parts, length, 0)), first)
+    if over:
+        _plain(Product(_cut(product.a, shape, -1, 1, over, k - over), _cut(product.b, shape, -2, 1, over, k - over)),
+               view(partial, (1, *shape), partial.strides, parts * out.size))
+    added = product.added
+    sizes, (places,) = collapse(shape, (0,) * len(shape) if added is None else _spread(
+        added.shape, added.strides, shape))
+    launch(_SUM, (C_TYPES[out.dtype],), out.size, out, partial, added or out, out.size, partial.shape[0],
+           int(added is not None), Layout(sizes, places), op="matmul")
+
+
+def _cut(array: Array, shape: Shape, axis: int, parts: int, length: int, start: int) -> Array:
+    """Parts of matrices along an axis, as a dimension before those of `shape`, to whose number others are padded."""
+    pad = len(shape) - len(array.shape)
+    sizes = [parts, *(1,) * pad, *array.shape]
+    step = array.strides[axis]
+    sizes[axis] = length
+    return view(array, tuple(sizes), (length * step, *(0,) * pad, *array.strides), array.offset + start * step)
 
 
 def _block(numbers: str, m: int, n: int, dense: bool, cpu: bool) -> tuple[dict[str, Family], int, int]:

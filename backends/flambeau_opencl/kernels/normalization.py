@@ -188,19 +188,20 @@ _SHARED = """
 #define LOAD_OF(form) JOINED(LOAD_OR_, form)
 #define VALUE_OF(form) JOINED(VALUE_, form)
 #define WRITE_OF(form) JOINED(WRITE_, form)
-#ifdef CHUNKED
 #define CHANNEL_row(i, n, j) for (index_t n = 0; n < (index_t)length; ++n) \\
     for (index_t j = 0; j < (index_t)inner; j += WIDTH)
-#else
-#define CHANNEL_row(i, n, j) for (index_t at_ = lanes == 1 ? 0 : LANE, n = at_ / (index_t)inner, \\
-    j = at_ % (index_t)inner; at_ < (index_t)(length * inner); \\
-    at_ += (index_t)lanes, n = at_ / (index_t)inner, j = at_ % (index_t)inner)
-#endif
 #define FIRST_OF_row(i) (i)
 #define PART_row(i, j) (inner - (j))
 #define LOAD_OR_row(p, count, fill) load(p, count, fill)
 #define VALUE_row(p, i, fill) (*(p))
 #define WRITE_row(p, i, x) (*(p) = (x))
+#define CHANNEL_group(i, n, j) for (index_t at_ = LANE, n = at_ / (index_t)inner, j = at_ % (index_t)inner; \\
+    at_ < (index_t)(length * inner); at_ += LANES, n = at_ / (index_t)inner, j = at_ % (index_t)inner)
+#define FIRST_OF_group(i) (i)
+#define PART_group(i, j) 1
+#define LOAD_OR_group(p, count, fill) load(p, count, fill)
+#define VALUE_group(p, i, fill) (*(p))
+#define WRITE_group(p, i, x) (*(p) = (x))
 #define CHANNEL_column(i, n, j) for (index_t n = 0, j = 0; n < (index_t)length; ++n)
 #define FIRST_OF_column(i) ((i64)(i) * WIDTH)
 #define PART_column(i, j) (channels - (i64)(i) * WIDTH)
@@ -209,7 +210,7 @@ _SHARED = """
 #define WRITE_column(p, i, x) store(p, PART_column(i, 0), x)
 """
 
-_ROWS = Rows("layer_norm", {"forward": _LAYER, "backward": _LAYER_BACKWARD, "rms": _RMS}, forms=("row",))
+_ROWS = Rows("layer_norm", {"forward": _LAYER, "backward": _LAYER_BACKWARD, "rms": _RMS}, forms=("row", "group"))
 _SUMS = Rows("column_sums", {"parts": _COLUMN_SUMS, "add": _ADD_PARTS}, forms=("column",))
 _BATCHES = Rows("batch_norm", {"forward": _BATCH, "backward": _BATCH_BACKWARD}, shared=_SHARED)
 
@@ -302,8 +303,8 @@ def _launch_channels(kind: str, part: str, input: Array, *args: Any) -> None:
     elif inner > 1 and batch * inner >= LONG:
         lanes = traits.group
     items = input.size if traits.cpu else rows * lanes
-    launch(_BATCHES, ("row" if inner > 1 else "column", kind, part), items, rows, batch, inner, lanes, channels, *args,
-           op="batch_norm")
+    form = "group" if lanes > 1 else "row" if inner > 1 else "column"
+    launch(_BATCHES, (form, kind, part), items, rows, batch, inner, lanes, channels, *args, op="batch_norm")
 
 
 def _batch_norm(input: Array, weight: Array | None, bias: Array | None, running_mean: Array | None,

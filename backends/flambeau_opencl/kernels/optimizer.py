@@ -63,16 +63,17 @@ KERNEL $NAME(ARRAY($T, count)) {
 
 
 def _parts(function: str, name: str, arrays: Sequence[str], numbers: Sequence[str]) -> dict[str, str]:
-    """Kernels that call a function for 1, 2, 4 and 8 parameters, each with its own arrays, all with the same numbers."""
+    """Kernels that call a function for 1, 2, 4 and 8 parameters, with the same numbers for all of them."""
     parts = {}
     for together in reversed(TOGETHER):
         each = range(together)
         parameters = [f"ARRAY(T, {array}{k})" for k in each for array in arrays] + [f"i64 n{k}" for k in each]
         opened = "\n".join(f"    OPEN(T, {array}{k});" for k in each for array in arrays)
-        calls = "\n".join(f"    {name}({', '.join([*(f'{array}{k}' for array in arrays), f'n{k}', *numbers])});"
-                          for k in each)
+        listed = "".join(f"    GLOBAL T *{array}s[] = {{{', '.join(f'{array}{k}' for k in each)}}};\n"
+                         for array in arrays) + f"    i64 ns[] = {{{', '.join(f'n{k}' for k in each)}}};\n"
+        call = f"{name}({', '.join([*(f'{array}s[k]' for array in arrays), 'ns[k]', *numbers])});"
         kernel = f"KERNEL $NAME({', '.join([*parameters, *(f'T {number}' for number in numbers)])}) {{"
-        parts[str(together)] = f"{kernel}\n{opened}\n{calls}\n}}"
+        parts[str(together)] = f"{kernel}\n{opened}\n{listed}    for (int k = 0; k < {together}; ++k) {call}\n}}"
     parts["1"] = f"{function}\n{parts['1']}"
     return parts
 
@@ -108,7 +109,8 @@ def _batches(rows: list[tuple[Array, ...]]) -> Iterator[list[tuple[Array, ...]]]
             start += together
 
 
-def _launch(family: Rows, word: str, kind: str, rows: list[tuple[Array, ...]], numbers: Sequence[float], op: str) -> None:
+def _launch(family: Rows, word: str, kind: str, rows: list[tuple[Array, ...]], numbers: Sequence[float],
+            op: str) -> None:
     """Update parameters that have the numbers in common; each row is a parameter, its gradient and its state."""
     scalars = [Scalar(each, TYPES[kind]) for each in numbers]
     for batch in _batches(rows):

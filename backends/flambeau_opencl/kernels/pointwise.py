@@ -128,12 +128,13 @@ def packer(kind: dtype) -> Callable[[Any], bytes]:
 class Plan:
     """A kernel that is ready but for buffers, offsets that are not what they were last time, and numbers.
 
-    `spots` has the parameter's position of each operand: of its memory, the next being its offset, or of its value; at
-    the end that of ERRORS. `places` has those of the result and the operands that are arrays, `offsets` what was set.
+    `places` has the parameters' positions of the memories of the result and of the operands that are arrays, in order,
+    the next position being the offset's; `arrays` the positions of these operands; `numbers`, for each other operand,
+    its position, how it becomes bytes, the position of its value, and that of a memory that is not read, or 0.
     """
 
-    __slots__ = ("device", "fails", "global_size", "kernel", "latest", "local_size", "lock", "name", "offsets", "op",
-                 "outer", "pack", "places", "shifts", "spots")
+    __slots__ = ("arrays", "device", "errors", "fails", "global_size", "kernel", "latest", "local_size", "lock", "name",
+                 "numbers", "offsets", "op", "outer", "pack", "places", "shifts")
 
     def __init__(self, op: Operator, device: Any, loop: Pointwise, kernel: Any, items: int) -> None:
         self.op, self.device, self.kernel, self.lock = op.name, device, kernel, device.lock
@@ -142,16 +143,12 @@ class Plan:
         self.global_size, self.local_size = device.sizes(items)
         self.fails = clike.can_fail(loop)
         self.pack = [packer(each.dtype) for each in loop.operands]
-        self.spots: list[int] = []
-        self.places: list[int] = []
+        self.places = [0]
+        self.arrays: list[int] = []
+        self.numbers: list[tuple[int, Callable[[Any], bytes], int, int]] = []
+        self.errors = 0
         self.offsets: list[int] = []
-        self.shifts: list[tuple[int, ...]] = []
-
-    def put_offsets(self, arrays: Sequence[Array]) -> None:
-        """Set the offsets of the result and of the operands that are arrays."""
-        for position, each in zip(self.places, arrays, strict=True):
-            self.kernel._set_arg_buf(position + 1, _pack_offset(each.offset))
-        self.offsets = [each.offset for each in arrays]
+        self.shifts: list[tuple[int, ...]] | None = None    # of several launches, what is added to the offsets
 
     def checked(self, out: Array, like: Array, lane: Any) -> Array | None:
         """`out`, if the plan's kernel can write to it; else None."""
@@ -161,11 +158,11 @@ class Plan:
             out.memory.use(lane)
         return out
 
-    def put_errors(self, position: int, arrays: Sequence[Array]) -> None:
-        """Set the last parameters of a kernel that can fail."""
-        buffer, number = self.device.faults.register(self.op, arrays)
-        self.kernel.set_arg(position, buffer)
-        self.kernel._set_arg_buf(position + 1, _pack_int(number))
+    def put_offsets(self, offsets: list[int]) -> None:
+        """Set the offsets of the result and of the operands that are arrays."""
+        for position, each in zip(self.places, offsets, strict=True):
+            self.kernel._set_arg_buf(position + 1, _pack_offset(each))
+        self.offsets = offsets
 
     def go(self, lane: Any) -> None:
         """Launch the kernel in a lane, all arguments being set."""
@@ -175,18 +172,91 @@ class Plan:
         except cl.Error as error:
             self.device.recover(error, lambda: _enqueue(lane.queue, self.kernel, self.global_size, self.local_size))
 
+    def launch(self, operands: Sequence[Any], result: Array, lane: Any) -> None:
+        """Set everything and launch."""
+        kernel = self.kernel
+        values = [pack(operands[index]) for index, pack, _, _ in self.numbers]
+        buffer = result.memory.buffer
+        offsets = [result.offset]
+        with self.lock:
+            kernel.set_arg(0, buffer)
+            for index, place in zip(self.arrays, self.places[1:], strict=True):
+                each = operands[index]
+                memory = each.memory
+                if memory.lane is not lane:
+                    memory.use(lane)
+                kernel.set_arg(place, memory.buffer)
+                offsets.append(each.offset)
+            for (_, _, place, unread), value in zip(self.numbers, values, strict=True):
+                kernel._set_arg_buf(place, value)
+                if unread:
+                    kernel.set_arg(unread, buffer)
+            if self.fails or self.shifts is not None:
+                self.launch_others(operands, offsets, lane)
+                return
+            if offsets != self.offsets:
+                self.put_offsets(offsets)
+            self.go(lane)
+
+    def launch_others(self, operands: Sequence[Any], offsets: list[int], lane: Any) -> None:
+        """Launch a kernel that can fail, or one that is needed several times; what is left to set are offsets."""
+        if self.fails:
+            buffer, number = self.device.faults.register(self.op, [operands[index] for index in self.arrays])
+            self.kernel.set_arg(self.errors, buffer)
+            self.kernel._set_arg_buf(self.errors + 1, _pack_int(number))
+        for shift in self.shifts or ((0,) * len(offsets),):
+            self.put_offsets([offset + more for offset, more in zip(offsets, shift, strict=True)])
+            self.go(lane)
+
 
 def flat_plan(op: Operator, device: Any, kind: dtype, form: str, size: int) -> Plan:
     """The plan for dense arrays of one size and numbers."""
-    loop = op.loop(kind)
-    plan = Plan(op, device, loop, op.kernel(device, kind, form, size > NARROW), size)
+    plan = Plan(op, device, op.loop(kind), op.kernel(device, kind, form, size > NARROW), size)
     position = 2
-    for how in form:
-        plan.spots.append(position)
-        position += 2 if how == "a" else 1
-    plan.places = [0, *[spot for spot, how in zip(plan.spots, form, strict=True) if how == "a"]]
+    for index, how in enumerate(form):
+        if how == "a":
+            plan.arrays.append(index)
+            plan.places.append(position)
+            position += 2
+        else:
+            plan.numbers.append((index, plan.pack[index], position, 0))
+            position += 1
     plan.kernel._set_arg_buf(position, _pack_offset(size))
-    plan.spots.append(position + 1)
+    plan.errors = position + 1
+    return plan
+
+
+def strided_plan(op: Operator, device: Any, kind: dtype, operands: Sequence[Any], result: Array) -> Plan:
+    """The plan for arrays of any strides, and numbers."""
+    shape = result.shape
+    strides = [result.strides, *[stretched(each, shape) if each.__class__ is Array else (0,) * len(shape)
+                                 for each in operands]]
+    sizes, merged = collapse(shape, *strides)
+    if not sizes:
+        sizes, merged = [1], [[0] for _ in merged]
+    outer, sizes = sizes[:-RANK], sizes[-RANK:]
+    inner = [each[-RANK:] for each in merged]
+    count = math.prod(sizes)
+    reach = max(sum((size - 1) * stride for size, stride in zip(sizes, each, strict=True)) for each in inner)
+    plan = Plan(op, device, op.loop(kind), op.kernel(device, kind, "s", max(count, reach) > NARROW), count)
+    kernel, position = plan.kernel, 2
+    for index, (each, pack) in enumerate(zip(operands, plan.pack, strict=True)):
+        is_array = each.__class__ is Array
+        if is_array:
+            plan.arrays.append(index)
+            plan.places.append(position)
+        else:
+            plan.numbers.append((index, pack, position + 2, position))
+        kernel._set_arg_buf(position + 1, _pack_offset(0))
+        kernel._set_arg_buf(position + 2, pack(0))
+        kernel._set_arg_buf(position + 3, _pack_int(not is_array))
+        position += 4
+    kernel._set_arg_buf(position, clike.pack_walk(sizes, inner, count))
+    plan.errors = position + 1
+    if outer:
+        moving = [merged[0], *[merged[1 + index] for index in plan.arrays]]
+        plan.shifts = [tuple(sum(place * each[d] for d, place in enumerate(places)) for each in moving)
+                       for places in itertools.product(*[range(size) for size in outer])]
     return plan
 
 
@@ -197,21 +267,39 @@ def _is_flat(operands: Sequence[Any], shape: tuple[int, ...], out: Array | None)
 
 
 class General:
-    """Calls with any operands: finds what they are, and a plan for it."""
+    """Calls with any operands: finds what they are, and a plan for it.
+
+    `plans` has those for dense arrays of one size, by (dtype, size, form, device), and those for strides; `calls` has a
+    plan and the result's shape for what was called like this before.
+    """
 
     def __init__(self, op: Operator) -> None:
         self.op = op
         self.arity = len(op.parameters)
         self.promoted = [position for position in range(self.arity) if position not in op.uncast]
         self.plans: dict[Any, Plan] = {}
+        self.calls: dict[Any, tuple[Plan, tuple[int, ...]]] = {}
 
     def __call__(self, operands: Sequence[Any], out: Array | None = None) -> Array:
         """The result of a call, in `out` if that is given."""
+        if out is not None:
+            return self.other(operands, out, None)
+        key = tuple([(each.dtype, each.shape, each.strides, each.device) if each.__class__ is Array else None
+                     for each in operands])
+        found = self.calls.get(key)
+        if found is None:
+            return self.other(operands, None, key)
+        plan, shape = found
+        result = empty(shape, plan.outer, plan.device)
+        plan.launch(operands, result, plan.device.lane)
+        return result
+
+    def other(self, operands: Sequence[Any], out: Array | None, key: Any) -> Array:
+        """A call that none was like before."""
         arrays = [each for each in operands if each.__class__ is Array]
-        device = arrays[0].device
+        device, shape = arrays[0].device, arrays[0].shape
         kind = next((operands[position].dtype for position in self.promoted
                      if operands[position].__class__ is Array), arrays[0].dtype)
-        shape = arrays[0].shape
         if any(each.shape != shape for each in arrays):
             shape = broadcast([each.shape for each in arrays])
         loop = self.op.loop(kind)
@@ -219,16 +307,16 @@ class General:
                for each, wanted in zip(operands, loop.operands, strict=True)):
             raise TypeError(f"{self.op.name}: operands of {', '.join(str(each.dtype) for each in arrays)}, where "
                             f"{', '.join(str(each.dtype) for each in loop.operands)} are expected")
-        if math.prod(shape) >= LARGE:
-            operands = [straight(each, shape, loop) for each in operands]
-            arrays = [each for each in operands if each.__class__ is Array]
+        straightened = [straight(each, shape, loop) for each in operands] if math.prod(shape) >= LARGE else operands
         result = self.target(loop, shape, device, out)
         if result.size:
-            form = "".join(["a" if each.__class__ is Array else "v" for each in operands])
-            if form in self.op.forms and _is_flat(operands, shape, out):
-                self.flat(device, kind, form, operands, result, arrays)
-            else:
-                self.strided(device, kind, form, operands, result, arrays)
+            plan = self.plan(device, kind, straightened, result, out)
+            if key is not None and all(each is before for each, before in zip(straightened, operands, strict=True)):
+                remember(self.calls, key, (plan, shape))
+            lane = device.lane
+            if result.memory.lane is not lane:
+                result.memory.use(lane)
+            plan.launch(straightened, result, lane)
         return result
 
     def target(self, loop: Pointwise, shape: tuple[int, ...], device: Any, out: Array | None) -> Array:
@@ -242,103 +330,25 @@ class General:
             raise TypeError(f"{self.op.name}: the result has dtype {outer}, out has {out.dtype}")
         return out
 
-    def plan(self, key: Any, make: Callable[..., Plan], *args: Any) -> Plan:
-        """The plan for a key, made if need be."""
-        plan = self.plans.get(key)
-        if plan is None:
-            if len(self.plans) >= PLANS:
-                self.plans.clear()
-            plan = self.plans[key] = make(self.op, *args)
-        return plan
-
-    def flat(self, device: Any, kind: dtype, form: str, operands: Sequence[Any], result: Array,
-             arrays: Sequence[Array]) -> None:
-        """Queue a flat kernel."""
-        plan = self.plan((kind, result.size, form, device), flat_plan, device, kind, form, result.size)
-        numbers = [None if each.__class__ is Array else pack(each)
-                   for each, pack in zip(operands, plan.pack, strict=True)]
-        lane = used([result, *arrays])
-        with plan.lock:
-            for position, each in zip(plan.places, [result, *arrays], strict=True):
-                plan.kernel.set_arg(position, each.memory.buffer)
-            plan.put_offsets([result, *arrays])
-            for spot, number in zip(plan.spots, numbers, strict=False):
-                if number is not None:
-                    plan.kernel._set_arg_buf(spot, number)
-            if plan.fails:
-                plan.put_errors(plan.spots[-1], arrays)
-            plan.go(lane)
-
-    def strided(self, device: Any, kind: dtype, form: str, operands: Sequence[Any], result: Array,
-                arrays: Sequence[Array]) -> None:
-        """Queue a strided kernel, several times where eight dimensions are not enough."""
-        key = (kind, form, device, result.shape, result.strides, *[(each.shape, each.strides) for each in arrays])
-        plan = self.plan(key, strided_plan, device, kind, operands, result)
-        numbers = [None if each.__class__ is Array else pack(each)
-                   for each, pack in zip(operands, plan.pack, strict=True)]
-        lane = used([result, *arrays])
-        with plan.lock:
-            for shift in plan.shifts:
-                self._put_strided(plan, result, operands, numbers, shift)
-                if plan.fails:
-                    plan.put_errors(plan.spots[-1], arrays)
-                plan.go(lane)
-
-    def _put_strided(self, plan: Plan, result: Array, operands: Sequence[Any], numbers: Sequence[bytes | None],
-                     shift: Sequence[int]) -> None:
-        kernel = plan.kernel
-        kernel.set_arg(0, result.memory.buffer)
-        kernel._set_arg_buf(1, _pack_offset(result.offset + shift[0]))
-        for slot, (spot, each, number) in enumerate(zip(plan.spots, operands, numbers, strict=False), 1):
-            if number is None:
-                kernel.set_arg(spot, each.memory.buffer)
-                kernel._set_arg_buf(spot + 1, _pack_offset(each.offset + shift[slot]))
-            else:
-                kernel.set_arg(spot, result.memory.buffer)    # any: it is not read
-                kernel._set_arg_buf(spot + 2, number)
+    def plan(self, device: Any, kind: dtype, operands: Sequence[Any], result: Array, out: Array | None) -> Plan:
+        """The plan for a call."""
+        form = "".join(["a" if each.__class__ is Array else "v" for each in operands])
+        if form in self.op.forms and _is_flat(operands, result.shape, out):
+            key: Any = (kind, result.size, form, device)
+            found = self.plans.get(key)
+            return found or remember(self.plans, key, flat_plan(self.op, device, kind, form, result.size))
+        key = (kind, form, device, result.shape, result.strides,
+               *[(each.shape, each.strides) for each in operands if each.__class__ is Array])
+        found = self.plans.get(key)
+        return found or remember(self.plans, key, strided_plan(self.op, device, kind, operands, result))
 
 
-def strided_plan(op: Operator, device: Any, kind: dtype, operands: Sequence[Any], result: Array) -> Plan:
-    """The plan for arrays of any strides, and numbers."""
-    loop = op.loop(kind)
-    strides = [result.strides, *[stretched(each, result.shape) if each.__class__ is Array else (0,) * len(result.shape)
-                                 for each in operands]]
-    sizes, merged = collapse(result.shape, *strides)
-    if not sizes:
-        sizes, merged = [1], [[0] for _ in merged]
-    outer, sizes = sizes[:-RANK], sizes[-RANK:]
-    shifts = [tuple(sum(place * each[d] for d, place in enumerate(places)) for each in merged)
-              for places in places_of(outer)]
-    merged = [each[-RANK:] for each in merged]
-    count = math.prod(sizes)
-    reach = max(sum((size - 1) * stride for size, stride in zip(sizes, each, strict=True)) for each in merged)
-    plan = Plan(op, device, loop, op.kernel(device, kind, "s", max(count, reach) > NARROW), count)
-    kernel, position = plan.kernel, 2
-    for each, pack in zip(operands, plan.pack, strict=True):
-        plan.spots.append(position)
-        is_array = each.__class__ is Array
-        kernel._set_arg_buf(position + 1, _pack_offset(0))
-        kernel._set_arg_buf(position + 2, pack(0))
-        kernel._set_arg_buf(position + 3, _pack_int(not is_array))
-        position += 4
-    kernel._set_arg_buf(position, clike.pack_walk(sizes, merged, count))
-    plan.spots.append(position + 1)
-    plan.shifts = shifts
+def remember(plans: dict[Any, Any], key: Any, plan: Any) -> Any:
+    """Keep a plan; of too many, none."""
+    if len(plans) >= PLANS:
+        plans.clear()
+    plans[key] = plan
     return plan
-
-
-def used(arrays: Sequence[Array]) -> Any:
-    """This thread's lane, of which the arrays' memories take note."""
-    lane = arrays[0].device.lane
-    for each in arrays:
-        if each.memory.lane is not lane:
-            each.memory.use(lane)
-    return lane
-
-
-def places_of(sizes: Sequence[int]) -> Iterator[tuple[int, ...]]:
-    """All places in these dimensions; one, (), for no dimension."""
-    return itertools.product(*[range(size) for size in sizes])
 
 
 def stretched(array: Array, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -389,7 +399,7 @@ def unary(op: Operator) -> Callable[..., Array]:
             program.set_arg(0, result.memory.buffer)
             program.set_arg(2, memory.buffer)
             if [result.offset, a.offset] != plan.offsets:
-                plan.put_offsets((result, a))
+                plan.put_offsets([result.offset, a.offset])
             plan.go(lane)
         return result
     return kernel
@@ -428,11 +438,11 @@ def binary(op: Operator) -> Callable[..., Array]:
             if number is None:
                 program.set_arg(4, other.buffer)
                 if [result.offset, a.offset, b.offset] != plan.offsets:
-                    plan.put_offsets((result, a, b))
+                    plan.put_offsets([result.offset, a.offset, b.offset])
             else:
                 program._set_arg_buf(4, number)
                 if [result.offset, a.offset] != plan.offsets:
-                    plan.put_offsets((result, a))
+                    plan.put_offsets([result.offset, a.offset])
             plan.go(lane)
         return result
     return kernel

@@ -49,7 +49,7 @@ FUNCTION f64 fraction_f64(u32 first, u32 second, int digits) {
     return ((f64)(first >> 5) * 67108864.0 + (f64)(second >> 6)) * 1.1102230246251565e-16;
 }
 #endif
-/* A logarithm, a square root and a cosine of plain arithmetic, which compilers turn into vector instructions; after Cephes. */
+/* A logarithm, a root and a cosine of plain arithmetic, which compilers turn into vector instructions; after Cephes. */
 FUNCTION f32 log_f32(f32 x) {
     union { f32 number; u32 bits; } both;
     both.number = x;

@@ -6,7 +6,7 @@ Integers and bools are summed and multiplied in int64, whatever the result's dty
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import flambeau.dtypes as fd
@@ -14,11 +14,12 @@ from flambeau.dtypes import INTEGER, dtype
 from flambeau.ir.dialect import C_TYPES, RANK
 from flambeau.ir.reduction_plan import Breadth, Stage, plan, search_plan
 from flambeau.ir.reduction_text import REDUCTION, SEARCH, SHARED, functions
+from flambeau.ir.reductions import itself
 from flambeau.registry import OPERATORS
 from flambeau_opencl.array import Array, empty
 from flambeau_opencl.device import Device
 from flambeau_opencl.kernels.movement import cast, contiguous
-from flambeau_opencl.launch import Layout, launch
+from flambeau_opencl.launch import Layout, Scalar, launch
 from flambeau_opencl.program import Family
 
 Dims = tuple[int, ...]
@@ -30,17 +31,19 @@ TRUTH = tuple([(each, fd.bool_) for each in COMPUTED])
 
 
 @functools.cache
-def family(op: str, template: str, pairs: tuple[tuple[dtype, dtype], ...]) -> Family:
-    """The kernels of an operator's loop, for these dtypes of (elements, accumulator)."""
+def family(op: str, template: str, pairs: tuple[tuple[dtype, dtype], ...], again: bool = False) -> Family:
+    """The kernels of an operator's loop, for these dtypes of (elements, accumulator); `again`: over its own results."""
+    loop = OPERATORS[op].loop
+    if again:
+        op, loop = op + "_again", loop._replace(load=itself)
     words = {(C_TYPES[given], C_TYPES[kind]) for given, kind in pairs}
     over = [("T", tuple(dict.fromkeys(C_TYPES[given] for given, _ in pairs)))]
     if "$R" in template:
         over.append(("R", tuple(dict.fromkeys(C_TYPES[kind] for _, kind in pairs))))
-    return Family(op, template, over, shared=SHARED + functions(OPERATORS[op].loop, pairs),
+    return Family(op, template, over, shared=SHARED + functions(loop, pairs),
                   only=lambda *chosen: len(chosen) == 1 or chosen in words)
 
 
-@functools.cache
 def breadth(device: Device) -> Breadth:
     """How many work items keep a device busy."""
     traits = device.traits
@@ -51,7 +54,12 @@ def breadth(device: Device) -> Breadth:
 def _arguments(stage: Stage) -> tuple[Any, ...]:
     """A stage's layouts and numbers as kernels take them."""
     kept, outer = stage.kept, stage.outer
-    return Layout(*kept), Layout(*outer), *stage.numbers
+    return Layout(*kept), Layout(*outer), *packed(stage.numbers)
+
+
+def packed(numbers: Sequence[int]) -> list[Scalar]:
+    """Numbers as arguments, packed once for all launches."""
+    return [Scalar(each, fd.int64) for each in numbers]
 
 
 def _items(stage: Stage, device: Device) -> int:
@@ -96,11 +104,14 @@ def reduce(op: str, input: Array, dims: Dims, keepdim: bool, pairs: tuple[tuple[
         launch(kernels, (C_TYPES[source.dtype], C_TYPES[kind], *stage.way), _items(stage, device), target, source,
                count if last else -1, *_arguments(stage), op=op)
         source = target
+        if not last and OPERATORS[op].loop.load is not itself:
+            kernels = family(op, REDUCTION, tuple(dict.fromkeys((each, each) for _, each in pairs)), True)
     return out
 
 
 def search(op: str, input: Array, dims: Dims, keepdim: bool) -> tuple[Array, Array]:
     """Extrema and their places, counted in row-major order of the reduced dimensions."""
+    _refuse_nothing(input, dims)
     shape, device, kind = result_shape(input.shape, dims, keepdim), input.device, input.dtype
     values, places = empty(shape, kind, device), empty(shape, fd.int64, device)
     if not values.size:
@@ -142,11 +153,18 @@ def _mean(input: Array, dim: Dims, keepdim: bool) -> Array:
     return reduce("mean", input, dim, keepdim, WIDENED[6:], input.dtype)
 
 
+def _refuse_nothing(input: Array, dim: Dims) -> None:
+    if not count_of(input.shape, dim):
+        raise ValueError("no elements have no extremum")
+
+
 def _amax(input: Array, dim: Dims, keepdim: bool) -> Array:
+    _refuse_nothing(input, dim)
     return reduce("amax", input, dim, keepdim, KEPT, input.dtype)
 
 
 def _amin(input: Array, dim: Dims, keepdim: bool) -> Array:
+    _refuse_nothing(input, dim)
     return reduce("amin", input, dim, keepdim, KEPT, input.dtype)
 
 
@@ -156,6 +174,12 @@ def _any(input: Array, dim: Dims, keepdim: bool) -> Array:
 
 def _all(input: Array, dim: Dims, keepdim: bool) -> Array:
     return reduce("all", input, dim, keepdim, TRUTH, fd.bool_)
+
+
+def _vector_norm(input: Array, ord: float, dim: Dims, keepdim: bool) -> Array:
+    if ord != 2 or input.dtype.is_complex or not dim:
+        return NotImplemented
+    return reduce("linalg_vector_norm", input, dim, keepdim, KEPT[6:], input.dtype)
 
 
 def _max_all(input: Array) -> Array:
@@ -201,6 +225,7 @@ KERNELS: dict[str, Callable[..., Any]] = {
     "amin": _amin,
     "any": _any,
     "all": _all,
+    "linalg_vector_norm": _vector_norm,
     "max_all": _max_all,
     "min_all": _min_all,
     "argmax": _argmax,

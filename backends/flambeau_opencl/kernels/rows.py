@@ -36,26 +36,33 @@ WIDTHS = {"f32": 8, "f64": 4}     # elements of a vector on a processor
 LONG = 64                         # from this length on, a group of a GPU's lanes shares a row
 
 _SHARED = """
+#define IS_row 0
+#define IS_column 0
+#define IS_group 1
 #define ROW_SIZES i64 rows, i64 length, i64 inner, i64 lanes
 #ifdef CHUNKED
 #define WIDTH_f32 8
 #define WIDTH_f64 4
-#define SCRATCH
-#define FIRST_row 1
-#define ROWS(i) FOR_EACH(i, rows)
-#define ALONG_row(i, j) for (index_t j = 0; j < (index_t)length; j += WIDTH)
 #else
 #define WIDTH_f32 1
 #define WIDTH_f64 1
-#define SCRATCH LOCAL T scratch[256]
-#define FIRST_row (lanes == 1 || LANE == 0)
-#define ROWS(i) for (index_t i = lanes == 1 ? ITEM : ITEM / LANES; i < (index_t)rows; \\
-    i += lanes == 1 ? ITEMS : ITEMS / LANES)
-#define ALONG_row(i, j) for (index_t j = lanes == 1 ? 0 : LANE; j < (index_t)length; j += (index_t)lanes)
 #endif
+#define SCRATCH_row
+#define FIRST_row 1
+#define ROWS_row(i) FOR_EACH(i, rows)
+#define ALONG_row(i, j) for (index_t j = 0; j < (index_t)length; j += WIDTH)
 #define BASE_row(i) ((i64)(i) * length)
 #define AT_row(j) (j)
 #define COUNT_row(i, j) (length - (j))
+#define SCRATCH_group LOCAL T scratch[256]
+#define FIRST_group (LANE == 0)
+#define ROWS_group(i) for (index_t i = ITEM / LANES; i < (index_t)rows; i += ITEMS / LANES)
+#define ALONG_group(i, j) for (index_t j = LANE; j < (index_t)length; j += LANES)
+#define BASE_group(i) BASE_row(i)
+#define AT_group(j) (j)
+#define COUNT_group(i, j) 1
+#define SCRATCH_column
+#define ROWS_column(i) FOR_EACH(i, rows)
 #define PLACES ((index_t)((inner + WIDTH - 1) / WIDTH))
 #define FIRST_column 1
 #define ALONG_column(i, j) for (index_t j = 0; j < (index_t)length; ++j)
@@ -87,10 +94,11 @@ FUNCTION $T largest_$T(${T}v x) { $MAX }
 typedef $T ${T}v;
 #define load_$T(p, count, fill) (*(p))
 #define store_$T(p, count, x) (*(p) = (x))
-#define TOTAL_row_$T(x) total_$T(x, scratch, lanes)
-#define LARGEST_row_$T(x) largest_$T(x, scratch, lanes)
-FUNCTION $T total_$T($T x, LOCAL $T *scratch, i64 lanes) {
-    if (lanes == 1) return x;
+#define TOTAL_row_$T(x) (x)
+#define LARGEST_row_$T(x) (x)
+#define TOTAL_group_$T(x) total_$T(x, scratch)
+#define LARGEST_group_$T(x) largest_$T(x, scratch)
+FUNCTION $T total_$T($T x, LOCAL $T *scratch) {
     BARRIER();
     scratch[LANE] = x;
     BARRIER();
@@ -100,8 +108,7 @@ FUNCTION $T total_$T($T x, LOCAL $T *scratch, i64 lanes) {
     }
     return scratch[0];
 }
-FUNCTION $T largest_$T($T x, LOCAL $T *scratch, i64 lanes) {
-    if (lanes == 1) return x;
+FUNCTION $T largest_$T($T x, LOCAL $T *scratch) {
     BARRIER();
     scratch[LANE] = x;
     BARRIER();
@@ -111,6 +118,7 @@ FUNCTION $T largest_$T($T x, LOCAL $T *scratch, i64 lanes) {
     }
     return scratch[0];
 }
+typedef $T ${T}group;
 #endif
 #define TOTAL_column_$T(x) (x)
 #define LARGEST_column_$T(x) (x)
@@ -128,7 +136,8 @@ SHARED = f"{_SHARED}{_F32}#ifdef FP64\n{_F64}#endif\n"
 
 _MEANING = "".join(f"#undef {name}\n#define {name}{value}\n" for name, value in (
     ("FORM", " $FORM"), ("T", " $T"), ("V", " ${T}v"), ("R", " $T$FORM"), ("WIDTH", " WIDTH_$T"),
-    ("FIRST", " FIRST_$FORM"), ("ALONG", " ALONG_$FORM"), ("BASE", " BASE_$FORM"), ("AT", " AT_$FORM"),
+    ("FIRST", " FIRST_$FORM"), ("SCRATCH", " SCRATCH_$FORM"), ("ROWS", " ROWS_$FORM"),
+    ("ALONG", " ALONG_$FORM"), ("BASE", " BASE_$FORM"), ("AT", " AT_$FORM"),
     ("COUNT", " COUNT_$FORM"), ("load", " load_$T"), ("store", " store_$T"), ("TOTAL", " TOTAL_${FORM}_$T"),
     ("LARGEST", " LARGEST_${FORM}_$T")))
 
@@ -138,10 +147,11 @@ class Rows(Family):
     it are those for `over`, the form and the type."""
 
     def __init__(self, name: str, parts: dict[str, str], over: Any = (), shared: str = "",
-                 forms: tuple[str, ...] = ("row", "column")) -> None:
+                 forms: tuple[str, ...] = ("row", "group", "column")) -> None:
         texts = [text.replace("$NAME", "${NAME}_" + part) for part, text in parts.items()]
         self.forms = forms
-        super().__init__(name, _MEANING + "\n".join(texts),
+        text = f"#if !(defined(CHUNKED) && IS_$FORM)\n{_MEANING}" + "\n".join(texts) + "\n#endif"
+        super().__init__(name, text,
                          (*over, ("FORM", forms), ("T", ("f32", "f64"))), shared=SHARED + shared)
 
 
@@ -152,11 +162,12 @@ def floats(*arrays: Array | None) -> str | None:
 
 
 @functools.lru_cache(maxsize=1024)
-def _plan(cpu: bool, group: int, width: int, outer: int, length: int, inner: int) -> tuple[int, int, int]:
+def _plan(cpu: bool, group: int, grouped: bool, width: int, outer: int, length: int,
+          inner: int) -> tuple[int, int, int]:
     """(how many rows or vectors of rows, items to launch for, lanes that share a row)."""
     if cpu:
         return outer * -(-inner // width) if inner > 1 else outer, outer * length * inner, 1
-    lanes = group if inner == 1 and length >= LONG else 1
+    lanes = group if inner == 1 and length >= LONG and grouped else 1
     return outer * inner, outer * inner * lanes, lanes
 
 
@@ -165,8 +176,8 @@ def launch_rows(family: Rows, words: tuple[str, ...], kind: str, part: str, size
     """Launch a kernel over the rows of (outer, length, inner), in the form that fits, for elements of `kind`."""
     traits = next(each for each in args if each.__class__ is Array).device.traits
     outer, length, inner = sizes
-    rows, items, lanes = _plan(traits.cpu, traits.group, WIDTHS[kind], outer, length, inner)
-    form = "row" if inner == 1 and "row" in family.forms else "column"
+    rows, items, lanes = _plan(traits.cpu, traits.group, "group" in family.forms, WIDTHS[kind], outer, length, inner)
+    form = "group" if lanes > 1 else "row" if inner == 1 and "row" in family.forms else "column"
     launch(family, (*words, form, kind, part), items, rows, length, inner, lanes, *args, op=op, checks=checks)
 
 

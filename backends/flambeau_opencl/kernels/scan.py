@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,15 +13,21 @@ from flambeau.ir.scan_text import RUNNING, SCAN, Lines, lines
 from flambeau_opencl.array import Array, empty
 from flambeau_opencl.kernels.creation import filled
 from flambeau_opencl.kernels.movement import cast, clone, contiguous
-from flambeau_opencl.kernels.reduction import KEPT, WIDENED, breadth, family
+from flambeau_opencl.kernels.reduction import KEPT, WIDENED, breadth, family, packed
 from flambeau_opencl.launch import Layout, launch
 
 
-def _prepared(input: Array, out: Array, dim: int) -> tuple[Array, Lines, Layout]:
+def _prepared(input: Array, out: Array, dim: int) -> tuple[Array, Lines, tuple[Any, ...]]:
     if len(input.shape) > RANK:
         input = contiguous(input)
     over = lines(input.shape, input.strides, out.strides, dim, breadth(input.device))
-    return input, over, Layout(*over.kept)
+    return input, over, _arguments(over)
+
+
+@functools.lru_cache(maxsize=4096)
+def _arguments(over: Lines) -> tuple[Any, ...]:
+    """The kernels' layout and numbers."""
+    return Layout(*over.kept), *packed(over.numbers)
 
 
 def scan(op: str, input: Array, dim: int, kind: dtype) -> Array:
@@ -28,15 +35,15 @@ def scan(op: str, input: Array, dim: int, kind: dtype) -> Array:
     out = empty(input.shape, kind, input.device)
     if not out.size:
         return out
-    input, over, layout = _prepared(input, out, dim)
+    input, over, numbers = _prepared(input, out, dim)
     kernels, words = family(op, SCAN, WIDENED), (C_TYPES[input.dtype], C_TYPES[kind])
     work = out.size if input.device.traits.cpu else over.items
     carry, way = out, ("columns",) if over.columns > 1 else ()
     if over.lanes > 1:
         totals = empty((over.outputs, over.lanes, over.columns), kind, input.device)
-        launch(kernels, (*words, "total", *way), work, totals, input, layout, *over.numbers, op=op)
+        launch(kernels, (*words, "total", *way), work, totals, input, *numbers, op=op)
         carry = scan(op, totals, 1, kind)
-    launch(kernels, (*words, *way), work, out, input, carry, layout, *over.numbers, op=op)
+    launch(kernels, (*words, *way), work, out, input, carry, *numbers, op=op)
     return out
 
 
@@ -45,17 +52,16 @@ def running(op: str, input: Array, dim: int) -> tuple[Array, Array]:
     values, places = empty(input.shape, input.dtype, input.device), empty(input.shape, fd.int64, input.device)
     if not values.size:
         return values, places
-    input, over, layout = _prepared(input, values, dim)
+    input, over, numbers = _prepared(input, values, dim)
     kernels, word = family(op, RUNNING, KEPT), C_TYPES[input.dtype]
     work = values.size if input.device.traits.cpu else over.items
     carry, carry_places, lane_places = values, places, places
     if over.lanes > 1:
         shape = (over.outputs, over.lanes, over.columns)
         totals, lane_places = empty(shape, input.dtype, input.device), empty(shape, fd.int64, input.device)
-        launch(kernels, (word, "total"), work, totals, lane_places, input, layout, *over.numbers, op=op)
+        launch(kernels, (word, "total"), work, totals, lane_places, input, *numbers, op=op)
         carry, carry_places = running(op, totals, 1)
-    launch(kernels, (word,), work, values, places, input, carry, carry_places, lane_places, layout, *over.numbers,
-           op=op)
+    launch(kernels, (word,), work, values, places, input, carry, carry_places, lane_places, *numbers, op=op)
     return values, places
 
 

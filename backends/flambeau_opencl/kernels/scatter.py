@@ -3,7 +3,8 @@
 Several elements may go to one place. They arrive there in the order of the index, always: the last of those written
 stays, and sums round the same way in every run. For that a work item owns the places it writes to and goes over all
 of the index that may lead there: it has its own part of the dimensions that the index says nothing about (the columns
-of a row, say), or of the range that the index reaches.
+of a row, say), or of the range that the index reaches. On a GPU, which has more work items than that gives tasks, long
+indices are sorted first, and a work item goes over what is equal.
 """
 
 from __future__ import annotations
@@ -21,11 +22,13 @@ from flambeau_opencl.kernels.conversion import PAIRS
 from flambeau_opencl.kernels.creation import fill, filled
 from flambeau_opencl.kernels.gather import INDEX_OUT_OF_RANGE, PLACE_OUT_OF_RANGE, as_index, at_least_1d, check_places
 from flambeau_opencl.kernels.movement import cast, clone, collapse, contiguous, copy, overlap
+from flambeau_opencl.kernels.sorting import sort
 from flambeau_opencl.launch import Layout, Scalar, launch
 from flambeau_opencl.program import Family
 
 SMALL = 1 << 15            # elements below which one core does it all
 MANY_UNITS = 8
+MANY = 4096               # indices from which sorting them pays on a GPU
 ITEMS_WANTED = 1 << 14     # work items that keep a GPU busy
 UNSIGNED = {1: fd.uint8, 2: fd.uint16, 4: fd.uint32, 8: fd.uint64}
 
@@ -93,7 +96,26 @@ KERNEL $NAME(ARRAY($T, out), ARRAY(i64, index), ARRAY($T, src), i64 leads, i64 i
                 }
         }
     }
+}
+KERNEL ${NAME}_sorted(ARRAY($T, out), ARRAY(i64, places), ARRAY(i64, order), ARRAY($T, src), i64 n, i64 commons,
+                      i64 along, layout_t free, layout_t common) {
+    OPEN($T, out); OPEN(i64, places); OPEN(i64, order); OPEN($T, src);
+    FOR_EACH(i, n * commons) {
+        i64 f = i % n, c = i / n, place = places[c];
+        if (place < 0 || (c > 0 && places[c - 1] == place)) continue;
+        GLOBAL $T *at = out + place * along + PLACE(free, 0, f), *values = src + PLACE(free, 2, f);
+        for (; c < commons && places[c] == place; ++c) *at = COMBINE(*at, values[PLACE(common, 2, order[c])]);
+    }
 }"""
+_RESOLVE = Family("scatter_places", """
+KERNEL $NAME(ARRAY(i64, out), ARRAY(i64, index), i64 n, i64 low, i64 size, i64 fault, layout_t common, ERRORS) {
+    OPEN(i64, out); OPEN(i64, index);
+    FOR_EACH(i, n) {
+        i64 place = index[locate(&common, 1, i)];
+        if (place < low || place >= size) { FAIL((i32)fault); out[i] = -1; }
+        else out[i] = place < 0 ? place + size : place;
+    }
+}""")
 PLACE = """
 #define PLACE(layout, operand, flat) (layout.rank == 1 ? (flat) * layout.stride[operand][0] \\
     : locate(&layout, operand, flat))
@@ -179,10 +201,14 @@ def combine(how: str, out: Array, index: Array, src: Array, free: tuple[Sequence
     step, pace, stride = [each[-1] for each in steps]
     by_rows = out.device.traits.cpu and (pace == 0 or abs(ways[0][-1]) > abs(pace))
     leads, commons, size = math.prod(sizes[:-1]), math.prod(counts), limits[1]
+    fault = PLACE_OUT_OF_RANGE if op.startswith(("scatter", "index_add")) else INDEX_OUT_OF_RANGE
+    if not out.device.traits.cpu and commons >= MANY and (pace == 0 or leads * sizes[-1] == 1) and len(sizes) <= RANK:
+        _combine_sorted(how, out, index, src, Layout(sizes, *steps), math.prod(sizes),
+                        Layout(counts, [0] * len(counts), *ways), commons, limits, fault, op)
+        return
     groups = _groups(out.device, leads, sizes[-1], commons, size)
     tasks = math.prod(groups)
-    fault = PLACE_OUT_OF_RANGE if op.startswith(("scatter", "index_add")) else INDEX_OUT_OF_RANGE
-    word = MOVED[out.dtype.itemsize] if how == "put" else _word(out.dtype, how)
+    word = _word(out.dtype, how)
     launch(_FAMILIES[how], (word,), tasks * 1024 if out.device.traits.cpu else tasks, out, index, src, leads,
            sizes[-1], commons, *groups, *limits, step, pace, stride, int(by_rows), fault,
            Layout(sizes[:-1] or [1], *[each[:-1] or [0] for each in steps]),
@@ -205,8 +231,21 @@ def _groups(device: Device, leads: int, inner: int, commons: int, size: int) -> 
     return leads, 1, max(1, min(units, size)) if units >= MANY_UNITS else 1
 
 
+def _combine_sorted(how: str, out: Array, index: Array, src: Array, free: Layout, frees: int, common: Layout,
+                    commons: int, limits: tuple[int, int, int], fault: int, op: str) -> None:
+    """`combine` for long indices on many work items: a stable sort brings equal places together, in order."""
+    low, size, along = limits
+    places = empty((commons,), fd.int64, out.device)
+    launch(_RESOLVE, (), commons, places, index, commons, low, size, fault, common, op=op, checks=True)
+    places, order = sort(places, 0)
+    launch(_FAMILIES[how], (_word(out.dtype, how), "sorted"), frees * commons, out, places, order, src, frees, commons,
+           along, free, common, op=op)
+
+
 def _word(dtype: dtype, how: str) -> str:
     """The type to compute with: sums and products of integers are the same with and without a sign."""
+    if how == "put":
+        return MOVED[dtype.itemsize]
     word = C_TYPES[dtype]
     if how in ("sum", "prod"):
         return "u" + word[1:] if dtype.category == INTEGER else word
@@ -291,8 +330,8 @@ def scatter_reduce_(input: Array, dim: int, index: Array, src: Array, reduce: st
 
 
 # ---------------------------------------------------------------------------------------------- whole slices
-def _slices(how: str, input: Array, dim: int, index: Array, source: Array, op: str) -> Array:
-    """`combine` where one index is for a whole slice; a source of one element is for all."""
+def _slices(how: str, input: Array, dim: int, index: Array, source: Array, op: str, wrap: bool = False) -> Array:
+    """`combine` where one index is for a whole slice; a source of one element is for all. `wrap`: also from the end."""
     if not index.size:
         return input
     index, source, out = apart(at_least_1d(as_index(index)), input), apart(source, input), at_least_1d(input)
@@ -304,7 +343,8 @@ def _slices(how: str, input: Array, dim: int, index: Array, source: Array, op: s
     if all(shape):
         combine(how, out, index, source,
                 ([shape[d] for d in free], [out.strides[d] for d in free], [0] * len(free), [steps[d] for d in free]),
-                ([shape[dim]], [index.strides[0]], [steps[dim]]), (0, out.shape[dim], out.strides[dim]), op)
+                ([shape[dim]], [index.strides[0]], [steps[dim]]),
+                (-out.shape[dim] if wrap else 0, out.shape[dim], out.strides[dim]), op)
     return input
 
 
@@ -340,7 +380,9 @@ def index_fill_(input: Array, dim: int, index: Array, value: Any) -> Array:
     """Write a number, plain or in an array without dimensions, to slices."""
     if value.__class__ is not Array:
         value = filled((), value, input.dtype, input.device)
-    return _slices("put", input, dim, index, value, "index_fill")
+    elif value.dtype is not input.dtype:
+        value = cast(value, input.dtype)
+    return _slices("put", input, dim, index, value, "index_fill", wrap=True)
 
 
 # ---------------------------------------------------------------------------------------------- tables

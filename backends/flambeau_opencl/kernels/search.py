@@ -8,7 +8,7 @@ from typing import Any
 
 import flambeau.dtypes as fd
 from flambeau.dtypes import COMPLEX, FLOAT, dtype
-from flambeau.ir.dialect import C_TYPES, MOVED
+from flambeau.ir.dialect import C_TYPES, MOVED, RANK
 from flambeau_opencl.array import Array, empty, view
 from flambeau_opencl.kernels import sorting
 from flambeau_opencl.kernels.creation import filled
@@ -35,15 +35,16 @@ KERNEL ${NAME}_count(ARRAY(i64, counts), ARRAY($T, input), i64 n, i64 length, u6
         counts[i] = count;
     }
 }
-KERNEL $NAME(ARRAY(i64, out), ARRAY(i64, ends), ARRAY($T, input), i64 n, i64 length, u64 mask, layout_t shape) {
+KERNEL $NAME(ARRAY(i64, out), ARRAY(i64, ends), ARRAY($T, input), i64 n, i64 length, u64 mask, layout_t shape,
+             i64 rank, i64 start, i64 inner) {
     OPEN(i64, out); OPEN(i64, ends); OPEN($T, input);
     FOR_EACH(i, (n + length - 1) / length) {
         i64 end = (i + 1) * length < n ? (i + 1) * length : n, place = i ? ends[i - 1] : 0;
         for (i64 j = i * length; j < end; ++j)
             if (test_$T(input[j], mask)) {
-                i64 flat = j;
+                i64 flat = inner == 1 ? j : j / inner;
                 for (int d = (int)shape.rank - 1; d >= 0; --d) {
-                    out[place * shape.rank + d] = d ? flat % shape.size[d] : flat;
+                    out[place * rank + start + d] = start + d ? flat % shape.size[d] : flat;
                     if (d) flat /= shape.size[d];
                 }
                 ++place;
@@ -81,8 +82,10 @@ def _nonzero(input: Array) -> Array:
     launch(_NONZERO, (word, "count"), items, counts, input, n, length, mask, op="nonzero")
     ends = scan("cumsum", counts, 0, fd.int64)
     out = empty((_number(ends, chunks - 1), rank), fd.int64, device)
-    if out.size:
-        launch(_NONZERO, (word,), items, out, ends, input, n, length, mask, Layout(input.shape), op="nonzero")
+    for start in range(0, rank if out.size else 0, RANK):    # the columns of the result, as many as a layout holds
+        inner = math.prod(input.shape[start + RANK:])
+        launch(_NONZERO, (word,), items, out, ends, input, n, length, mask, Layout(input.shape[start:start + RANK]),
+               rank, start, inner, op="nonzero")
     return out
 
 

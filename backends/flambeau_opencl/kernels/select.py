@@ -45,9 +45,9 @@ KERNEL ${NAME}_place(ARRAY(i64, out), ARRAY(i64, positions), i64 n, layout_t lay
     FOR_EACH(i, n) out[i] = locate(&layout, 0, positions[i]);
 }""")
 
-_FILL_WHERE = Family("fill_where", """
-KERNEL $NAME(ARRAY($T, out), ARRAY(u8, mask), i64 n, $T value, layout_t layout) {
-    OPEN($T, out); OPEN(u8, mask);
+_FILL_WHERE = Family("fill_where", "".join("""
+KERNEL ${NAME}_SOURCE(ARRAY($T, out), ARRAY(u8, mask), i64 n, PARAMETER, layout_t layout) {
+    OPEN($T, out); OPEN(u8, mask); FETCH
 #ifdef CHUNKED
     int last = (int)layout.rank - 1;
     index_t step = (index_t)layout.stride[0][last], pace = (index_t)layout.stride[1][last];
@@ -61,7 +61,9 @@ KERNEL $NAME(ARRAY($T, out), ARRAY(u8, mask), i64 n, $T value, layout_t layout) 
 #else
     FOR_EACH(i, n) if (mask[locate(&layout, 1, i)]) out[locate(&layout, 0, i)] = value;
 #endif
-}""", (("T", tuple(MOVED.values())),), shared=WALK)
+}""".replace("SOURCE", name).replace("PARAMETER", parameter).replace("FETCH", fetch) for name, parameter, fetch in (
+    ("number", "$T value", ""), ("array", "ARRAY($T, from)", "OPEN($T, from); $T value = *from;"))),
+    (("T", tuple(MOVED.values())),), shared=WALK)
 
 
 def positions(mask: Array) -> Array:
@@ -109,14 +111,15 @@ def masked_select(input: Array, mask: Array) -> Array:
     return take(input, places, found.shape, [0], [1], 0, extent, 1, "masked_select")
 
 
-def fill_where(out: Array, mask: Array, value: bytes) -> None:
-    """Write a number where the mask, which is broadcast, is true."""
+def fill_where(out: Array, mask: Array, value: bytes | Array) -> None:
+    """Write a number, or the one element of an array, where the mask, which is broadcast, is true."""
     if not out.size:
         return
     sizes, (step, pace) = collapse(out.shape, out.strides, expanded(mask, out.shape))
     if len(sizes) > RANK:
         raise ValueError(f"masked_fill: more than {RANK} dimensions that cannot be merged")
-    launch(_FILL_WHERE, (MOVED[out.dtype.itemsize],), out.size, out, mask, out.size, value,
+    source = "array" if value.__class__ is Array else "number"
+    launch(_FILL_WHERE, (MOVED[out.dtype.itemsize], source), out.size, out, mask, out.size, value,
            Layout(sizes or [1], step or [0], pace or [0]), op="masked_fill")
 
 

@@ -27,7 +27,7 @@ from flambeau.ir.dialect import C_TYPES
 from flambeau_opencl.array import Array, empty
 from flambeau_opencl.cache import SETTING as CACHE_SETTING
 from flambeau_opencl.device import Device
-from flambeau_opencl.kernels._arithmetic import ARITHMETIC
+from flambeau_opencl.kernels._arithmetic import ARITHMETIC, PRODUCT
 from flambeau_opencl.launch import launch
 from flambeau_opencl.program import Family
 
@@ -71,16 +71,17 @@ _PLACES = """
 #endif
 """
 _TEXT = """
-KERNEL $NAME(ARRAY($T, c), ARRAY($T, a), ARRAY($T, b), ARRAY($T, addend), i64 m, i64 n, i64 k, i64 a_row, i64 a_step,
-             i64 b_step, i64 b_column, i64 added, i64 addend_row, i64 addend_column, layout_t batch) {
+KERNEL $NAME(ARRAY($T, c), ARRAY($T, a), ARRAY($T, b), ARRAY($T, addend), product_t product) {
     OPEN($T, c); OPEN($T, a); OPEN($T, b); OPEN($T, addend);
+    const i64 m = product.m, n = product.n, k = product.k, a_row = product.a_row, a_step = product.a_step;
+    const i64 b_step = product.b_step, b_column = product.b_column;
     LOCAL $T left[$K][$M + 1], right[$K][$N + 1];
     const int members = ($M / $ROWS) * ($N / $COLUMNS), me = (int)MEMBER;
     const int mine_m = me / ($N / $COLUMNS), mine_n = me % ($N / $COLUMNS);
     index_t group = GROUP, broad = (n + $N - 1) / $N, tall = (m + $M - 1) / $M;
     index_t row = group / broad % tall * $M, column = group % broad * $N;
     i64 which = group / broad / tall;
-    a += locate(&batch, 0, which); b += locate(&batch, 1, which); addend += locate(&batch, 2, which);
+    a += locate(&product.batch, 0, which); b += locate(&product.batch, 1, which); addend += locate(&product.batch, 2, which);
     c += which * m * n;
     $T sum[$ROWS][$COLUMNS];
     for (int r = 0; r < $ROWS; ++r) for (int j = 0; j < $COLUMNS; ++j) sum[r][j] = ZERO_$T;
@@ -106,7 +107,8 @@ KERNEL $NAME(ARRAY($T, c), ARRAY($T, a), ARRAY($T, b), ARRAY($T, addend), i64 m,
     for (int r = 0; r < $ROWS; ++r) for (int j = 0; j < $COLUMNS; ++j) {
         index_t at = row + mine_m + r * ($M / $ROWS), to = column + mine_n + j * ($N / $COLUMNS);
         if (at < m && to < n) {
-            if (added) ADD_$T(sum[r][j], addend[at * addend_row + to * addend_column]);
+            if (product.added)
+                ADD_$T(sum[r][j], addend[at * product.addend_row + to * product.addend_column]);
             c[(i64)at * n + to] = sum[r][j];
         }
     }
@@ -118,7 +120,7 @@ def _family(tile: Tile, ctype: str) -> Family:
     sizes = (("M", tile.m), ("N", tile.n), ("K", tile.k), ("ROWS", tile.rows), ("COLUMNS", tile.columns))
     name = "matmul_tiled_" + "_".join(map(str, tile))
     return Family(name, _TEXT, (("T", (ctype,)), *((word, (str(size),)) for word, size in sizes)),
-                  shared=ARITHMETIC + _PLACES)
+                  shared=ARITHMETIC + PRODUCT + _PLACES)
 
 
 def fitting(device: Device, dtype: dtype) -> list[Tile]:
@@ -133,7 +135,7 @@ def run(tile: Tile, product: Any, out: Array) -> None:
     sizes, ctype = product.sizes, C_TYPES[out.dtype]
     groups = sizes.count * -(-sizes.m // tile.m) * -(-sizes.n // tile.n)
     launch(_family(tile, ctype), (ctype, *map(str, tile)), groups * tile.group, out, product.a, product.b,
-           product.added or out, *sizes.numbers(), op="matmul", group=tile.group)
+           product.added or out, sizes.packed(groups), op="matmul", group=tile.group)
 
 
 # ---------------------------------------------------------------------------------------------- which tiles

@@ -311,14 +311,11 @@ def bind_binary(record: OpDef, long_way: Callable[..., Tensor] = general) -> Cal
             if plan is False or out is not None:
                 return long_way(record, (input, other), out)
             kernel, array_type, kind = plan
-            edge = edge2 = None
             try:
                 if isinstance(input, Tensor):
-                    array = kernel(input._array, other)
-                    edge = input._edge
+                    array, edge, edge2 = kernel(input._array, other), input._edge, None
                 else:
-                    array = kernel(input, other._array)
-                    edge2 = other._edge
+                    array, edge, edge2 = kernel(input, other._array), None, other._edge
             except (OverflowError, MemoryError):  # beyond the dtype: the long way wraps it; beyond memory: it explains
                 return general(record, (input, other))
         if array.__class__ is not array_type:

@@ -87,21 +87,34 @@ FUNCTION $T atanh_$T($T a) {
         const $R size = hypot(x / 2, y / 2) * 2;
         return of_$T(size == ($R)INFINITY ? copysign(($R)0, x) : x / size / size, copysign(quarter, y));
     }
-    const $R gap = 1 - fabs(x), real = log1p(4 * fabs(x) / (gap * gap + y * y)) / 4;
+    const $R gap = 1 - fabs(x), real = gap == 0 && y != 0 ? (log(hypot(($R)2, y)) - log(fabs(y))) / 2
+        : log1p(4 * fabs(x) / (gap * gap + y * y)) / 4;
     return of_$T(copysign(real, x), atan2(2 * y, gap * (1 + fabs(x)) - y * y) / 2);
+}"""
+# Of infinite numbers: the sine's angle, by the directions in which they are infinite.
+_EDGE = """
+FUNCTION int infinite_$T($T a) {
+    return a.x == a.x && a.y == a.y && (fabs(a.x) == ($R)INFINITY || fabs(a.y) == ($R)INFINITY);
+}
+FUNCTION $R edge_$T($T a) {
+    return atan2(copysign(fabs(a.x) == ($R)INFINITY ? ($R)1 : ($R)0, a.x),
+                 fabs(a.y) == ($R)INFINITY ? ($R)1 : ($R)0);
 }"""
 _ASIN = """
 FUNCTION $T asin_$T($T a) {
+    if (infinite_$T(a)) return of_$T(edge_$T(a), copysign(($R)INFINITY, a.y));
     const $T minus = sqrt_$T(of_$T(1 - a.x, -a.y)), plus = sqrt_$T(of_$T(1 + a.x, a.y));
     return of_$T(atan2(a.x, minus.x * plus.x - minus.y * plus.y), asinh(minus.x * plus.y - minus.y * plus.x));
 }"""
 _ACOS = """
 FUNCTION $T acos_$T($T a) {
+    if (infinite_$T(a)) return of_$T(($R)1.57079632679489661923 - edge_$T(a), -copysign(($R)INFINITY, a.y));
     const $T minus = sqrt_$T(of_$T(1 - a.x, -a.y)), plus = sqrt_$T(of_$T(1 + a.x, a.y));
     return of_$T(2 * atan2(minus.x, plus.x), asinh(plus.x * minus.y - plus.y * minus.x));
 }"""
 _ACOSH = """
 FUNCTION $T acosh_$T($T a) {
+    if (infinite_$T(a)) return of_$T(($R)INFINITY, copysign(($R)1.57079632679489661923 - edge_$T(a), a.y));
     const $T minus = sqrt_$T(of_$T(a.x - 1, a.y)), plus = sqrt_$T(of_$T(a.x + 1, a.y));
     return of_$T(asinh(minus.x * plus.x + minus.y * plus.y), 2 * atan2(minus.y, plus.x));
 }"""
@@ -172,8 +185,9 @@ FUNCTION $T expm1_$T($T a) {
     if (a.y == 0) return of_$T(expm1(a.x), a.y);
     return of_$T(expm1(a.x) * cos(a.y) - 2 * s * s, exp(a.x) * sin(a.y));
 }"""),
-    "sinh": _of(_SINH), "cosh": _of(_COSH), "tanh": _of(_TANH), "atanh": _of(_ATANH), "asin": _of(_ASIN, "sqrt"),
-    "acos": _of(_ACOS, "sqrt"), "acosh": _of(_ACOSH, "sqrt"), "sin": _turned("sin", "sinh"),
+    "sinh": _of(_SINH), "cosh": _of(_COSH), "tanh": _of(_TANH), "atanh": _of(_ATANH), "edge": _of(_EDGE),
+    "asin": _of(_ASIN, "sqrt", "edge"), "acos": _of(_ACOS, "sqrt", "edge"), "acosh": _of(_ACOSH, "sqrt", "edge"),
+    "sin": _turned("sin", "sinh"),
     "tan": _turned("tan", "tanh"), "atan": _turned("atan", "atanh"), "asinh": _turned("asinh", "asin"),
     "cos": _line("cos", "cosh_$T(of_$T(-a.y, a.x))", "cosh"),
     "pow": _of(_POW, "exp", "mul", "log"),

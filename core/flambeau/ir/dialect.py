@@ -121,6 +121,10 @@ CUDA = Dialect("CUDA C", """
 #define LANE ((int)threadIdx.x)
 #define LANES ((int)blockDim.x)
 #define COMPARE_AND_SWAP(p, old, new) atomicCAS((int *)(p), old, new)
+#ifndef INFINITY    /* compiled at run time, there are no headers */
+#define INFINITY __int_as_float(0x7f800000)
+#define NAN __int_as_float(0x7fffffff)
+#endif
 #define FP64
 typedef unsigned char b8; typedef unsigned char u8; typedef signed char i8; typedef unsigned short u16;
 typedef short i16; typedef unsigned int u32; typedef int i32; typedef unsigned long long u64; typedef long long i64;

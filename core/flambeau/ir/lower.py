@@ -48,6 +48,7 @@ _ON_BOOLS = {"add": "|", "sub": "^", "mul": "&", "maximum": "|", "minimum": "&"}
 _POWERS = {1: "{0}", 2: "{0} * {0}", 3: "{0} * {0} * {0}", 0.5: "sqrt({0})", -0.5: "{1} / sqrt({0})", -1: "{1} / {0}",
            -2: "{1} / ({0} * {0})"}
 _PRELUDE_BINARY = ("floor_divide", "trunc_divide", "remainder", "fmod", "gcd", "lcm", "polygamma_series")
+_OWN_VECTORS = ("erf", "sin", "cos", "tan")     # in float32
 _PRELUDE_UNARY = ("erfinv", "digamma", "trigamma")
 
 
@@ -283,7 +284,7 @@ class _Lowering:
             return Value(f"({C_TYPES[kind]})({texts[0]} {_BITS[op]} {texts[1]})", kind)
         if op in ROUNDING and kind.category < FLOAT:
             return Value(texts[0], kind)
-        if op == "erf" and self.width > 1 and kind is fd.float32:
+        if op in _OWN_VECTORS and self.width > 1 and kind is fd.float32:
             return self.own(op, kind, *texts)
         if op in BUILTIN and kind.category == FLOAT:
             return Value(f"{BUILTIN[op]}({', '.join(texts)})", kind)

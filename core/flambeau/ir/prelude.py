@@ -190,6 +190,17 @@ FUNCTION f32x8 erf_f32x8(f32x8 x) {{
 }}
 #endif"""
 
+# Where one of eight numbers is large, PoCL's vector form is wrong for small ones beside it.
+_SINE = """
+#ifdef VECTORS
+FUNCTION f32x8 {name}_f32x8(f32x8 x) {{
+    if (!any(fabs(x) > 100.0f)) return {name}(x);
+    f32 single[8];
+    vstore8(x, 0, single);
+    for (int k = 0; k < 8; ++k) single[k] = {name}(single[k]);
+    return vload8(0, single);
+}}
+#endif"""
 # By logarithm and exponential in float64, which are faster than drivers' own power and leave no error to see.
 _POW_VECTOR = """
 #ifdef VECTORS
@@ -211,6 +222,7 @@ FUNCTION f32x8 pow_f32x8(f32x8 x, f32x8 y) { return pow(x, y); }
 
 FUNCTIONS: dict[str, Function] = {
     "erf": Function(vector=_ERF),
+    **{name: Function(vector=_SINE.format(name=name)) for name in ("sin", "cos", "tan")},
     "trunc_divide": Function(integer=_TRUNC),
     "fmod": Function(integer=_REST),
     "floor_divide": Function(integer=_FLOOR_INT, real=_FLOOR, needs=("trunc_divide", "fmod")),

@@ -15,6 +15,7 @@ Dim = tuple[int, ...]     # a size, then a stride for each operand
 LONG = 1024         # elements added in a row
 RUN = 1 << 20       # elements that one lane may take as runs, which it adds in parts
 BLOCK = 256         # columns of a block, on processors
+ROWS = 64           # rows of a lane where each has several blocks, so that all of its blocks stay in the cache
 FEW = 4             # columns that are too few to go by
 LITTLE = 8192       # elements that are too few: they can do without another kernel, which takes time to build
 
@@ -104,13 +105,15 @@ def lanes_of(over: Extent, breadth: Breadth) -> tuple[int, int]:
     m, n = max(over.m, 1), max(over.n, 1)
     total = over.m * over.n
     width = BLOCK if breadth.chunked else 1
-    groups = over.outputs * max(1, -(-over.columns // width))
+    groups = max(1, over.outputs) * max(1, -(-over.columns // width))
     least = -(-total // (LONG if over.columns else RUN))
+    if breadth.chunked and over.columns > BLOCK:
+        least = -(-total // ROWS)
     if breadth.chunked:
         worth = total * min(max(over.columns, 1), BLOCK) // 16384
         wanted = -(-breadth.items // groups) if groups < breadth.items // 2 else 1
     else:
-        worth = total // 8
+        worth = total // 64 if total > 512 else 1
         wanted = breadth.items // groups
     lanes = max(least, min(wanted, worth), 1)
     if breadth.chunked or over.step != 1:

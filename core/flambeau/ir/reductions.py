@@ -16,7 +16,8 @@ from flambeau.ir.expr import Expr, Number
 LOWEST, HIGHEST = "lowest", "highest"   # the smallest and the largest value of a dtype, infinities included
 
 
-def _itself(x: Any) -> Any:
+def itself(x: Any) -> Any:
+    """The `load` of loops that take elements as they are."""
     return x
 
 
@@ -24,7 +25,7 @@ class Reduction(NamedTuple):
     """All elements combined, starting from `initial`: a number, or "lowest" or "highest" of the dtype.
 
     `load` is applied to each element first, which gives the accumulator's dtype; `finish(total, count)` to the total,
-    with the number of elements. Applied to what was loaded, `load` changes nothing.
+    with the number of elements.
 
     >>> from flambeau.ir.reductions import Reduction
     >>> from flambeau.ir.expr import symbols
@@ -34,7 +35,7 @@ class Reduction(NamedTuple):
 
     initial: Number | str
     combine: Callable[[Expr, Expr], Expr]
-    load: Callable[[Expr], Any] = _itself
+    load: Callable[[Expr], Any] = itself
     finish: Callable[[Expr, Expr], Expr] | None = None
 
 

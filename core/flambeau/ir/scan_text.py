@@ -125,6 +125,17 @@ KERNEL $NAME(ARRAY($T, out), ARRAY(i64, places), ARRAY($T, input), ARRAY($T, car
     OPEN($T, out); OPEN(i64, places); OPEN($T, input);
     OPEN($T, carry); OPEN(i64, carry_places); OPEN(i64, lane_places); SIZES
     FOR_EACH(i, outputs * lanes * blocks) { PLACE
+        if (columns == 1) {
+            $T top = lane ? carry[before - 1] : initial_$T();
+            i64 at = lane ? lane_places[before + carry_places[before - 1] - lane] : 0;
+            for (i64 j = first; j < end; ++j, p += step, target += step_out) {
+                $T x = *p;
+                if (better_$T(x, top)) { top = x; at = j; }
+                out[target] = top;
+                places[target] = at;
+            }
+            continue;
+        }
         $T best[BLOCK];
         index_t place[BLOCK];
         for (int k = 0; k < width; ++k) {

@@ -6,6 +6,8 @@ from typing import Any
 
 from flambeau import dispatch, dtypes, shapes
 from flambeau.errors import ArgumentError, DtypeError, ShapeError
+from flambeau.ir import expr
+from flambeau.ir.reductions import Reduction
 from flambeau.ops import _faces, _matrix_samples
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
@@ -39,7 +41,10 @@ def _norm_gradient(g: Tensor, input: Tensor, result: Tensor, ord: float, dim: Sh
     return power * (g / norm.pow(ord - 1)).masked_fill(norm == 0, 0)
 
 
-@dispatch.operator(method=False, samples=_matrix_samples.vector_norm, vjp={"input": _norm_gradient}, namespace="linalg")
+# The loop is that of the norm with ord 2, which is what kernels are for.
+@dispatch.operator(method=False, samples=_matrix_samples.vector_norm, vjp={"input": _norm_gradient}, namespace="linalg",
+                   loop=Reduction(0, lambda a, b: a + b, load=lambda x: x * x,
+                                  finish=lambda total, count: expr.sqrt(total)))
 def _linalg_vector_norm(input: Tensor, ord: float, dim: Shape, keepdim: bool) -> Tensor:
     """The `ord`-th root of the sum of `ord`-th powers of absolute values."""
     size = input.abs()

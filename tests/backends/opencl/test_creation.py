@@ -42,7 +42,8 @@ def test_ranges(opencl, dtype):
         mine = flambeau.arange(0.5, 3000, 0.1, dtype=ours, device=opencl).cpu().numpy()
         np.testing.assert_array_equal(mine, (0.5 + 0.1 * np.arange(29995.)).astype(dtype))
         mine = flambeau.linspace(-1.5, 7, 1001, dtype=ours, device=opencl).cpu().numpy()
-        np.testing.assert_allclose(mine, torch.linspace(-1.5, 7, 1001, dtype=theirs).numpy(), rtol=1e-6)
+        np.testing.assert_allclose(mine, torch.linspace(-1.5, 7, 1001, dtype=theirs).numpy(), rtol=1e-6,
+                                   atol=1e-6)
 
 
 def test_integers_are_exact_to_64_bits(opencl):

@@ -274,3 +274,33 @@ def test_a_pyopencl_that_cannot_be_imported(monkeypatch, error, advice):
     monkeypatch.setattr(builtins, "__import__", importing)
     with pytest.raises(BackendError, match=advice):
         _ = flambeau_opencl.OpenCLBackend
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system does not fork")
+def test_forked_processes(opencl):
+    """A forked process is told that it cannot use the device; the parent goes on, and so do its data loaders."""
+    program = """
+import os, warnings
+warnings.simplefilter("ignore")      # of forks in programs with threads
+import flambeau as torch
+from flambeau.utils.data import DataLoader, TensorDataset
+x = torch.ones(3, device="opencl") * 2
+held = torch.zeros(100000, device="opencl")
+child = os.fork()
+if not child:
+    said = 0
+    for attempt in (lambda: x + 1, lambda: x.cpu(), lambda: torch.ones(50000).to("opencl"),
+                    lambda: torch.opencl.synchronize(), lambda: x.sum().item()):
+        try:
+            attempt()
+        except RuntimeError as error:
+            said += "spawn" in str(error)
+    os._exit(said)
+assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 5
+for (batch,) in DataLoader(TensorDataset(torch.arange(8.0)), batch_size=4, num_workers=2):
+    x = x + batch[:3].to("opencl")
+print(x.tolist())
+"""
+    program = program.replace("torch.opencl.", "torch.get_device_module('opencl').")
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
+    assert run.stdout == "[6.0, 8.0, 10.0]\n", run.stderr

@@ -97,6 +97,12 @@ def test_what_is_not_a_number_wins(opencl):
         np.testing.assert_array_equal(x.scatter_reduce(0, index, src, reduce).cpu().numpy(), [nan, nan, last])
 
 
+def test_filling_by_a_tensor_and_from_the_end(opencl):
+    x = flambeau.zeros(3, 2, device=opencl)
+    filled = x.index_fill(0, flambeau.tensor([-1], device=opencl), flambeau.tensor(5, device=opencl))
+    np.testing.assert_array_equal(filled.cpu().numpy(), [[0, 0], [0, 0], [5, 5]])
+
+
 def test_memory_shared_with_the_source(opencl):
     x = flambeau.arange(6, device=opencl)
     x.index_add_(0, flambeau.arange(5, device=opencl) + 1, x[:5])
@@ -117,3 +123,13 @@ def test_an_index_out_of_range_is_told_of_late(opencl, call, error, index):
     with pytest.raises(error, match="out of"):
         call(x, flambeau.tensor([index], device=opencl)).cpu()
     np.testing.assert_array_equal((x + 1).cpu().numpy(), np.full((4, 4), 2))   # the device works on
+
+
+@pytest.mark.parametrize("shape", [(9000,), (9000, 3)], ids=str)
+def test_long_indices(backend, shape):
+    rng = np.random.default_rng(3)
+    a, src, index = some(rng, (50, *shape[1:]), "float32"), some(rng, shape, "float32"), rng.integers(0, 50, shape[0])
+    both(backend, "index_add", indexing.KERNELS, a, 0, index, src, 1)
+    both(backend, "index_copy", indexing.KERNELS, a, 0, index, src)
+    both(backend, "index_put", indexing.KERNELS, a, [index - 50], src, True)
+    both(backend, "index_put", indexing.KERNELS, a, [index - 25], src, False)

@@ -38,7 +38,7 @@ def _on(device, values, transposed):
 def _close(found, wanted):
     found = found.cpu().numpy()
     assert found.dtype == wanted.dtype and found.shape == wanted.shape
-    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4 * max(1.0, float(np.abs(wanted).max(initial=0))))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -82,6 +82,24 @@ def test_tall_products_of_a_batch_with_an_addend_of_its_own(opencl, kernels):
         out = empty((3, 4, 8), x.dtype, x.device)
         kernels.multiply(x, y, out, flambeau.from_numpy(added).to(opencl)._array)
         np.testing.assert_allclose(to_host(out), a @ b + added, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "complex64", "int32"])
+def test_long_sums_are_cut_into_parts(opencl, kernels, monkeypatch, dtype):
+    monkeypatch.setattr(kernels, "HOST_WORK", 1 << 60)
+    for k in (1024, 5003):
+        for first, second in (((k,), (k,)), ((3, k), (k,)), ((2, 1, 3, k), (4, k, 5)), ((3, k), (2, k, 1))):
+            a, b = _values(first, dtype), _values(second, dtype, 1)
+            _close(flambeau.from_numpy(a).to(opencl) @ flambeau.from_numpy(b).to(opencl), np.asarray(a @ b))
+        a, b, bias = _values((2, k), dtype), _values((7, k), dtype, 1), _values((7,), dtype, 2)
+        _close(flambeau.nn.functional.linear(*[flambeau.from_numpy(each).to(opencl) for each in (a, b, bias)]),
+               a @ b.T + bias)
+
+
+def test_long_sums_are_accurate(opencl, kernels):
+    ones = np.full(1 << 20, 0.1, "float32")
+    found = flambeau.from_numpy(ones).to(opencl)
+    assert (found @ found).item() == pytest.approx(float(ones.astype("float64") @ ones), rel=2e-6)
 
 
 def test_integers_wrap_around(opencl):
@@ -129,6 +147,7 @@ def test_tiles_of_all_sizes_give_the_product(opencl, kernels, tiled, dtype):
 
 def test_tiles_are_tried_once_and_kept_in_a_file(opencl, kernels, tiled, monkeypatch, tmp_path):
     monkeypatch.setenv("FLAMBEAU_OPENCL_CACHE", str(tmp_path))
+    monkeypatch.delenv("FLAMBEAU_OPENCL_TUNE", raising=False)
     monkeypatch.setattr(tiled, "_chosen", type(tiled._chosen)())
     monkeypatch.setattr(tiled, "TILES", tiled.TILES[-2:])
     tried = []

@@ -53,7 +53,8 @@ def test_normal(opencl, generator, dtype, tolerance):
     first, second, third, fourth = words(4000)
 
     def fraction(a, b):
-        return ((a >> np.uint64(5)).astype(np.float64) * 2.0 ** 26 + (b >> np.uint64(6)).astype(np.float64)) * 2.0 ** -53
+        high, low = (a >> np.uint64(5)).astype(np.float64), (b >> np.uint64(6)).astype(np.float64)
+        return (high * 2.0 ** 26 + low) * 2.0 ** -53
     if dtype == "float64":
         distance, turn = 1 - fraction(first, second), fraction(third, fourth)
     else:
