@@ -126,6 +126,8 @@ class Checked:
             else:
                 self._check_values(args, arrays)
                 results = self._general(args, arrays)
+        if results[0][0] is NotImplemented:    # it declines
+            return NotImplemented
         if out is not None:
             return self._written(out, *results)
         made = tuple([self.backend.store(values, element, index) for values, element in results])
@@ -234,6 +236,8 @@ class Checked:
             values.pop()
         results = self._run(values)
         elements = result_dtypes(self.record, args, arrays)
+        if results is NotImplemented:
+            return [(results, elements[0])]
         return list(zip(results if isinstance(results, tuple) else (results,), elements, strict=True))
 
     def _run(self, values: Sequence[Any]) -> Any:

@@ -121,6 +121,28 @@ def test_fill_in_place(device):
     assert flambeau.tensor(X, device=device).fill_(2).cpu().tolist() == [[2.0] * 3] * 2
 
 
+def test_behind_the_checks_of_the_reference(request):
+    reference = pytest.importorskip("flambeau_reference", reason="the reference backend is a plugin of its own")
+    from flambeau_reference.contract import Checked
+
+    class Strict(reference.ReferenceBackend):
+        name = "reference_declining"
+
+        def __init__(self) -> None:
+            super().__init__()
+            for name in ("softmax", "sigmoid", "sort"):
+                self.kernels[name] = Checked(self, name, lambda *args: NotImplemented)
+    discovery.register_backend(Strict)
+    request.addfinalizer(lambda: discovery.unregister_backend(Strict.name))
+    x, expected = flambeau.tensor(X, device=Strict.name), flambeau.tensor(X)
+    with flambeau.fallback("error"):
+        for name, args in (("softmax", (1,)), ("sigmoid", ())):
+            np.testing.assert_allclose(getattr(x, name)(*args).cpu().numpy(), getattr(expected, name)(*args).numpy(),
+                                       rtol=1e-6)
+    with flambeau.fallback("allow"):     # two outputs, and no decomposition
+        assert x.sort(1)[1].tolist() == expected.sort(1)[1].tolist()
+
+
 def test_the_conformance_suite_does_not_call_it_native(device):
     watching = pytest.importorskip("flambeau_conformance.watch", reason="the conformance suite is a plugin of its own")
     engine = pytest.importorskip("flambeau_conformance.engine", reason="the conformance suite is a plugin of its own")

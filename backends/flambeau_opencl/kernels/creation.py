@@ -1,6 +1,6 @@
 """Factories and filling: called with the record's arguments, then dtype and device index.
 
-The bytes of a number are made on the host; kernels write them by their size. Ranges of integers are exact to 64 bits;
+The bytes of a number are made on the host, and the driver repeats them. Ranges of integers are exact to 64 bits;
 ranges of floats are computed in double precision and rounded once, where the device has it.
 """
 
@@ -11,13 +11,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pyopencl as cl
 
 import flambeau.dtypes as fd
 from flambeau.dtypes import COMPLEX, FLOAT, dtype
 from flambeau.ir.dialect import C_TYPES, MOVED, STRUCT_FORMATS
 from flambeau_opencl.array import TO_NUMPY, Array, empty
 from flambeau_opencl.device import Device
-from flambeau_opencl.kernels.movement import cast, copy
+from flambeau_opencl.kernels.movement import cast, copy, queue_of
 from flambeau_opencl.launch import Scalar, launch
 from flambeau_opencl.program import Family
 
@@ -27,12 +28,6 @@ EXACT = """
 #pragma OPENCL FP_CONTRACT OFF
 #endif
 """
-
-_FILL = Family("fill", """
-KERNEL $NAME(ARRAY($T, out), i64 n, $T value) {
-    OPEN($T, out);
-    FOR_EACH(i, n) out[i] = value;
-}""", (("T", tuple(MOVED.values())),))
 
 # start + step * i: integers modulo 2**64, which makes them right in every narrower dtype; floats from W on.
 _ARANGE = Family("arange", """
@@ -81,10 +76,12 @@ def fill(array: Array, value: Any) -> None:
     except struct.error as error:
         raise OverflowError(f"{value} is beyond {dtype}") from error
     if array.dense:
-        launch(_FILL, (MOVED[dtype.itemsize],), array.size, array, array.size, bits)
+        if array.size:
+            cl.enqueue_fill_buffer(queue_of(array), array.memory.buffer, bits, array.offset * dtype.itemsize,
+                                   array.size * dtype.itemsize)
     else:
         one = empty((), dtype, array.device)
-        launch(_FILL, (MOVED[dtype.itemsize],), 1, one, 1, bits)
+        fill(one, value)
         copy(array, one)
 
 

@@ -33,7 +33,7 @@ from flambeau_opencl.program import Family
 
 Shape = tuple[int, ...]
 Places = tuple[Shape, Shape]     # shape and strides
-HOST_WORK = 1 << 21    # multiply-adds from which mapping memory and waiting is made up for by BLAS
+HOST_WORK = 1 << 22    # multiply-adds from which mapping memory and waiting is made up for by BLAS
 COPY_WORK = 1 << 20    # and from which a copy of the second matrix with neighbouring columns pays
 FEW = 1 << 12          # elements of the result up to which sums are cut into parts, if they are long
 PART, MOST_PARTS = 512, 128

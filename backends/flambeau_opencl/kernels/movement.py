@@ -175,7 +175,7 @@ def overlap(a: Array, b: Array) -> bool:
 def _move_dense(target: Array, source: Array) -> None:
     count, size, device = target.size, target.dtype.itemsize, target.device
     if count * size <= BUFFER_COPY or not device.traits.cpu:
-        cl.enqueue_copy(_queue(target, source), target.memory.buffer, source.memory.buffer,
+        cl.enqueue_copy(queue_of(target, source), target.memory.buffer, source.memory.buffer,
                         byte_count=count * size, src_offset=source.offset * size, dst_offset=target.offset * size)
     else:
         _move_places(target, source, [count], [1], [1])
@@ -259,7 +259,7 @@ def cast(input: Array, dtype: dtype) -> Array:
 def fetch(array: Array) -> Any:
     """The values of a dense array on the host, waited for: for the few numbers that decide what is queued next."""
     result = np.empty(array.shape, TO_NUMPY[array.dtype])
-    cl.enqueue_copy(_queue(array), result, array.memory.buffer, is_blocking=True,
+    cl.enqueue_copy(queue_of(array), result, array.memory.buffer, is_blocking=True,
                     src_offset=array.offset * array.dtype.itemsize)
     return result
 
@@ -268,11 +268,11 @@ def upload(values: Any, device: Device) -> Array:
     """A new array of a few numbers of the host, which may change afterwards."""
     result = empty(values.shape, FROM_NUMPY[values.dtype], device)
     if result.size:
-        cl.enqueue_copy(_queue(result), result.memory.buffer, np.ascontiguousarray(values), is_blocking=True)
+        cl.enqueue_copy(queue_of(result), result.memory.buffer, np.ascontiguousarray(values), is_blocking=True)
     return result
 
 
-def _queue(*arrays: Array) -> Any:
+def queue_of(*arrays: Array) -> Any:
     """This thread's command queue, for a command that uses the arrays."""
     lane = arrays[0].device.lane
     for each in arrays:

@@ -46,6 +46,7 @@ class Operator:
         self.expr, self.promote, self.excluded = expr, promote, excluded
         self.forms = _FORMS.get(len(self.parameters), ("a" * len(self.parameters),))
         self._loops: dict[dtype, Pointwise] | None = None
+        self._texts: dict[tuple[bool, bool], str] = {}
 
     @classmethod
     def of(cls, record: OpDef) -> Operator:
@@ -76,13 +77,19 @@ class Operator:
                 continue
             yield inner, loop
 
-    def kernel(self, device: Any, kind: dtype, form: str, wide: bool) -> Any:
-        """A new kernel object: a form of operands, or "s" for any strides."""
-        program = device.programs.build(self.text(device.traits.fp64, kind.is_complex), self.name, wide)
+    def kernel(self, device: Any, kind: dtype, form: str, wide: bool, what: str = "") -> Any:
+        """A new kernel object: a form of operands, or "s" for any strides; `what` is the call, for errors."""
+        program = device.programs.build(self.text(device.traits.fp64, kind.is_complex), self.name, wide, what)
         return cl.Kernel(program, f"{self.name}_{C_TYPES[kind]}_{form}")
 
     def text(self, fp64: bool, is_complex: bool) -> str:
         """The program for all real dtypes, or all complex ones."""
+        found = self._texts.get((fp64, is_complex))
+        if found is None:
+            found = self._texts[fp64, is_complex] = self._render(fp64, is_complex)
+        return found
+
+    def _render(self, fp64: bool, is_complex: bool) -> str:
         loops = {kind: loop for kind, loop in self.loops.items() if kind.is_complex is is_complex
                  and (fp64 or not {fd.float64, fd.complex128} & {kind, loop.results[0].dtype})}
         used = {each for loop in loops.values() for each in clike.functions(loop)}
@@ -209,9 +216,16 @@ class Plan:
             self.go(lane)
 
 
-def flat_plan(op: Operator, device: Any, kind: dtype, form: str, size: int) -> Plan:
+def described(op: Operator, operands: Sequence[Any]) -> str:
+    """A call, for errors."""
+    arrays = [f"{each.dtype} {list(each.shape)}" for each in operands if each.__class__ is Array]
+    return f"{op.name}({', '.join(arrays)})"
+
+
+def flat_plan(op: Operator, device: Any, kind: dtype, form: str, operands: Sequence[Any], size: int) -> Plan:
     """The plan for dense arrays of one size and numbers."""
-    plan = Plan(op, device, op.loop(kind), op.kernel(device, kind, form, size > NARROW), size)
+    kernel = op.kernel(device, kind, form, size > NARROW, described(op, operands))
+    plan = Plan(op, device, op.loop(kind), kernel, size)
     position = 2
     for index, how in enumerate(form):
         if how == "a":
@@ -238,8 +252,8 @@ def strided_plan(op: Operator, device: Any, kind: dtype, operands: Sequence[Any]
     inner = [each[-RANK:] for each in merged]
     count = math.prod(sizes)
     reach = max(sum((size - 1) * stride for size, stride in zip(sizes, each, strict=True)) for each in inner)
-    plan = Plan(op, device, op.loop(kind), op.kernel(device, kind, "s", max(count, reach) > NARROW), count)
-    kernel, position = plan.kernel, 2
+    kernel = op.kernel(device, kind, "s", max(count, reach) > NARROW, described(op, operands))
+    plan, position = Plan(op, device, op.loop(kind), kernel, count), 2
     for index, (each, pack) in enumerate(zip(operands, plan.pack, strict=True)):
         is_array = each.__class__ is Array
         if is_array:
@@ -336,7 +350,8 @@ class General:
         if form in self.op.forms and _is_flat(operands, result.shape, out):
             key: Any = (kind, result.size, form, device)
             found = self.plans.get(key)
-            return found or remember(self.plans, key, flat_plan(self.op, device, kind, form, result.size))
+            return found or remember(self.plans, key, flat_plan(self.op, device, kind, form, operands,
+                                                                 result.size))
         key = (kind, form, device, result.shape, result.strides,
                *[(each.shape, each.strides) for each in operands if each.__class__ is Array])
         found = self.plans.get(key)

@@ -12,8 +12,10 @@ from flambeau_opencl.kernels.rows import Rows, floats, launch_rows, seen_as
 _FORMULAS = """
 #define SUM_softmax(sum) (sum)
 #define SUM_log_softmax(sum) log(sum)
-#define RESULT_softmax(x, largest, sum) (exp((x) - (largest)) / (sum))
-#define RESULT_log_softmax(x, largest, sum) ((x) - (largest) - (sum))
+#define KEEP_softmax(y, count, e) store(y, count, e)
+#define KEEP_log_softmax(y, count, e)
+#define RESULT_softmax(x, y, count, largest, sum) (load(y, count, 0) / (sum))
+#define RESULT_log_softmax(x, y, count, largest, sum) (load(x, count, 0) - (largest) - (sum))
 #define WEIGHTED_softmax(g, y) ((g) * (y))
 #define WEIGHTED_log_softmax(g, y) (g)
 #define GRADIENT_softmax(g, y, sum) ((y) * ((g) - (sum)))
@@ -29,12 +31,14 @@ KERNEL $NAME(ROW_SIZES, ARRAY(T, out), ARRAY(T, input)) {
         V most = -INFINITY, sum = 0;
         ALONG(i, j) most = fmax(most, load(x + AT(j), COUNT(i, j), -INFINITY));
         const R largest = LARGEST(most);
-        ALONG(i, j) sum += exp(load(x + AT(j), COUNT(i, j), -INFINITY) - largest);
-        const R all = SUM_$OP(TOTAL(sum));
         ALONG(i, j) {
-            const V value = load(x + AT(j), COUNT(i, j), 0);
-            store(y + AT(j), COUNT(i, j), RESULT_$OP(value, largest, all));
+            const V e = exp(load(x + AT(j), COUNT(i, j), -INFINITY) - largest);
+            sum += e;
+            KEEP_$OP(y + AT(j), COUNT(i, j), e);
         }
+        const R all = SUM_$OP(TOTAL(sum));
+        ALONG(i, j)
+            store(y + AT(j), COUNT(i, j), RESULT_$OP(x + AT(j), y + AT(j), COUNT(i, j), largest, all));
     }
 }"""
 

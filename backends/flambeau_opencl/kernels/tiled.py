@@ -81,8 +81,8 @@ KERNEL $NAME(ARRAY($T, c), ARRAY($T, a), ARRAY($T, b), ARRAY($T, addend), produc
     index_t group = GROUP, broad = (n + $N - 1) / $N, tall = (m + $M - 1) / $M;
     index_t row = group / broad % tall * $M, column = group % broad * $N;
     i64 which = group / broad / tall;
-    a += locate(&product.batch, 0, which); b += locate(&product.batch, 1, which); addend += locate(&product.batch, 2, which);
-    c += which * m * n;
+    a += locate(&product.batch, 0, which); b += locate(&product.batch, 1, which);
+    addend += locate(&product.batch, 2, which); c += which * m * n;
     $T sum[$ROWS][$COLUMNS];
     for (int r = 0; r < $ROWS; ++r) for (int j = 0; j < $COLUMNS; ++j) sum[r][j] = ZERO_$T;
     for (index_t x = 0; x < k; x += $K) {

@@ -16,6 +16,7 @@ element; operands that stay the same in a row are read once, and rows without ga
 
 from __future__ import annotations
 
+import functools
 import itertools
 import struct
 from collections.abc import Sequence
@@ -45,6 +46,7 @@ def pack_walk(sizes: Sequence[int], strides: Sequence[Sequence[int]], count: int
     return struct.pack(f"={len(words) + 2}q", *words, len(sizes), count)
 
 
+@functools.lru_cache(maxsize=1024)
 def lowered(loop: Pointwise, width: int = 1) -> Lowered:
     """The loop's expressions in C, its operands being x0, x1, ..., its results "0", "1", ..."""
     return lower({str(k): each.tree for k, each in enumerate(loop.results)},

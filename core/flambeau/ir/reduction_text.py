@@ -53,7 +53,7 @@ SIZES = """
 """
 SHARED = """
 #ifdef CHUNKED
-#define WIDTH 16
+#define WIDTH 8
 #define BLOCK 256
 #define SEGMENT 4096
 #else

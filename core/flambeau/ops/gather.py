@@ -96,8 +96,7 @@ def _scatter_source(input: Tensor, dim: int, index: Tensor, src: Tensor, op: str
     if src._kind.dtype is not input._kind.dtype:
         raise DtypeError(f"{op}(): Expected self.dtype to be equal to src.dtype; given: {input.dtype} and "
                          f"{src.dtype}")
-    wanted = index._array.shape
-    have = src._array.shape
+    wanted, have = index._array.shape, src._array.shape
     if have != wanted and index.numel():
         if len(have or (1,)) != len(wanted or (1,)):
             raise ShapeError(f"{op}(): Index tensor must have the same number of dimensions as src tensor; "

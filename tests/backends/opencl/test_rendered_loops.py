@@ -108,7 +108,7 @@ class Rendered:
     def loop(self, kind: Any) -> Pointwise:
         return self.only
 
-    def kernel(self, device: Any, kind: Any, form: str, wide: bool) -> Any:
+    def kernel(self, device: Any, kind: Any, form: str, wide: bool, what: str) -> Any:
         return self.launcher.cl.Kernel(self.launcher.program, f"k{self.number}_{form}")
 
 
