@@ -132,20 +132,33 @@ def packer(kind: dtype) -> Callable[[Any], bytes]:
     return lambda number: part(number.real) + part(number.imag)
 
 
+class Shared:
+    """A kernel object, which is costly to make, and the plan that its arguments were last set for."""
+
+    __slots__ = ("current", "kernel")
+
+    def __init__(self, kernel: Any) -> None:
+        self.kernel = kernel
+        self.current: Plan | None = None
+
+
 class Plan:
     """A kernel that is ready but for buffers, offsets that are not what they were last time, and numbers.
 
     `places` has the parameters' positions of the memories of the result and of the operands that are arrays, in order,
     the next position being the offset's; `arrays` the positions of these operands; `numbers`, for each other operand,
-    its position, how it becomes bytes, the position of its value, and that of a memory that is not read, or 0.
+    its position, how it becomes bytes, the position of its value, and that of a memory that is not read, or 0; `fixed`
+    the parameters that are the same in each launch of this plan.
     """
 
-    __slots__ = ("arrays", "device", "errors", "fails", "global_size", "kernel", "latest", "local_size", "lock", "name",
-                 "numbers", "offsets", "op", "outer", "pack", "places", "shifts")
+    __slots__ = ("arrays", "device", "errors", "fails", "fixed", "global_size", "kernel", "latest", "local_size", "lock", "name",
+                 "numbers", "offsets", "op", "outer", "pack", "places", "shared",
+                 "shifts")
 
-    def __init__(self, op: Operator, device: Any, loop: Pointwise, kernel: Any, items: int) -> None:
-        self.op, self.device, self.kernel, self.lock = op.name, device, kernel, device.lock
-        self.name, self.latest = kernel.function_name, device.faults.latest
+    def __init__(self, op: Operator, device: Any, loop: Pointwise, shared: Shared, items: int) -> None:
+        self.op, self.device, self.lock = op.name, device, device.lock
+        self.shared, self.kernel = shared, shared.kernel
+        self.name, self.latest = shared.kernel.function_name, device.faults.latest
         self.outer = loop.results[0].dtype
         self.global_size, self.local_size = device.sizes(items)
         self.fails = clike.can_fail(loop)
@@ -153,6 +166,7 @@ class Plan:
         self.places = [0]
         self.arrays: list[int] = []
         self.numbers: list[tuple[int, Callable[[Any], bytes], int, int]] = []
+        self.fixed: list[tuple[int, bytes]] = []
         self.errors = 0
         self.offsets: list[int] = []
         self.shifts: list[tuple[int, ...]] | None = None    # of several launches, what is added to the offsets
@@ -172,7 +186,12 @@ class Plan:
         self.offsets = offsets
 
     def go(self, lane: Any) -> None:
-        """Launch the kernel in a lane, all arguments being set."""
+        """Launch the kernel in a lane, buffers, numbers and `offsets` being set."""
+        if self.shared.current is not self:
+            for position, value in self.fixed:
+                self.kernel._set_arg_buf(position, value)
+            self.put_offsets(self.offsets)
+            self.shared.current = self
         self.latest.append(self.name)
         try:
             _enqueue(lane.queue, self.kernel, self.global_size, self.local_size)
@@ -222,10 +241,10 @@ def described(op: Operator, operands: Sequence[Any]) -> str:
     return f"{op.name}({', '.join(arrays)})"
 
 
-def flat_plan(op: Operator, device: Any, kind: dtype, form: str, operands: Sequence[Any], size: int) -> Plan:
+def flat_plan(general: General, device: Any, kind: dtype, form: str, operands: Sequence[Any], size: int) -> Plan:
     """The plan for dense arrays of one size and numbers."""
-    kernel = op.kernel(device, kind, form, size > NARROW, described(op, operands))
-    plan = Plan(op, device, op.loop(kind), kernel, size)
+    shared = general.shared(device, kind, form, size > NARROW, operands)
+    plan = Plan(general.op, device, general.op.loop(kind), shared, size)
     position = 2
     for index, how in enumerate(form):
         if how == "a":
@@ -235,12 +254,12 @@ def flat_plan(op: Operator, device: Any, kind: dtype, form: str, operands: Seque
         else:
             plan.numbers.append((index, plan.pack[index], position, 0))
             position += 1
-    plan.kernel._set_arg_buf(position, _pack_offset(size))
+    plan.fixed.append((position, _pack_offset(size)))
     plan.errors = position + 1
     return plan
 
 
-def strided_plan(op: Operator, device: Any, kind: dtype, operands: Sequence[Any], result: Array) -> Plan:
+def strided_plan(general: General, device: Any, kind: dtype, operands: Sequence[Any], result: Array) -> Plan:
     """The plan for arrays of any strides, and numbers."""
     shape = result.shape
     strides = [result.strides, *[stretched(each, shape) if each.__class__ is Array else (0,) * len(shape)
@@ -252,8 +271,8 @@ def strided_plan(op: Operator, device: Any, kind: dtype, operands: Sequence[Any]
     inner = [each[-RANK:] for each in merged]
     count = math.prod(sizes)
     reach = max(sum((size - 1) * stride for size, stride in zip(sizes, each, strict=True)) for each in inner)
-    kernel = op.kernel(device, kind, "s", max(count, reach) > NARROW, described(op, operands))
-    plan, position = Plan(op, device, op.loop(kind), kernel, count), 2
+    shared = general.shared(device, kind, "s", max(count, reach) > NARROW, operands)
+    plan, position = Plan(general.op, device, general.op.loop(kind), shared, count), 2
     for index, (each, pack) in enumerate(zip(operands, plan.pack, strict=True)):
         is_array = each.__class__ is Array
         if is_array:
@@ -261,11 +280,10 @@ def strided_plan(op: Operator, device: Any, kind: dtype, operands: Sequence[Any]
             plan.places.append(position)
         else:
             plan.numbers.append((index, pack, position + 2, position))
-        kernel._set_arg_buf(position + 1, _pack_offset(0))
-        kernel._set_arg_buf(position + 2, pack(0))
-        kernel._set_arg_buf(position + 3, _pack_int(not is_array))
+        plan.fixed.append((position + 2, pack(0)) if is_array else (position + 1, _pack_offset(0)))
+        plan.fixed.append((position + 3, _pack_int(not is_array)))
         position += 4
-    kernel._set_arg_buf(position, clike.pack_walk(sizes, inner, count))
+    plan.fixed.append((position, clike.pack_walk(sizes, inner, count)))
     plan.errors = position + 1
     if outer:
         moving = [merged[0], *[merged[1 + index] for index in plan.arrays]]
@@ -293,6 +311,7 @@ class General:
         self.promoted = [position for position in range(self.arity) if position not in op.uncast]
         self.plans: dict[Any, Plan] = {}
         self.calls: dict[Any, tuple[Plan, tuple[int, ...]]] = {}
+        self.kernels: dict[Any, Shared] = {}
 
     def __call__(self, operands: Sequence[Any], out: Array | None = None) -> Array:
         """The result of a call, in `out` if that is given."""
@@ -350,12 +369,21 @@ class General:
         if form in self.op.forms and _is_flat(operands, result.shape, out):
             key: Any = (kind, result.size, form, device)
             found = self.plans.get(key)
-            return found or remember(self.plans, key, flat_plan(self.op, device, kind, form, operands,
+            return found or remember(self.plans, key, flat_plan(self, device, kind, form, operands,
                                                                  result.size))
         key = (kind, form, device, result.shape, result.strides,
                *[(each.shape, each.strides) for each in operands if each.__class__ is Array])
         found = self.plans.get(key)
-        return found or remember(self.plans, key, strided_plan(self.op, device, kind, operands, result))
+        return found or remember(self.plans, key, strided_plan(self, device, kind, operands, result))
+
+    def shared(self, device: Any, kind: dtype, form: str, wide: bool, operands: Sequence[Any]) -> Shared:
+        """The kernel object for a form, or for strides."""
+        key = (device, kind, form, wide)
+        found = self.kernels.get(key)
+        if found is None:
+            kernel = self.op.kernel(device, kind, form, wide, described(self.op, operands))
+            found = self.kernels.setdefault(key, Shared(kernel))
+        return found
 
 
 def remember(plans: dict[Any, Any], key: Any, plan: Any) -> Any:

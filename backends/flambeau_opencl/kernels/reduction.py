@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import flambeau.dtypes as fd
-from flambeau.dtypes import INTEGER, dtype
+from flambeau.dtypes import FLOAT, INTEGER, dtype
 from flambeau.ir.dialect import C_TYPES, RANK
 from flambeau.ir.reduction_plan import Breadth, Stage, plan, search_plan
 from flambeau.ir.reduction_text import REDUCTION, SEARCH, SHARED, functions
@@ -27,6 +27,9 @@ REAL = (fd.bool_, fd.uint8, fd.int8, fd.int16, fd.int32, fd.int64, fd.float32, f
 COMPUTED = (*REAL, fd.complex64, fd.complex128)
 WIDENED = tuple([(each, fd.int64 if each.category <= INTEGER else each) for each in COMPUTED])   # of sums
 KEPT = tuple([(each, each) for each in REAL])                                                    # of extrema
+ORDERED = KEPT[1:]                                                  # without bools, which have no argmax
+REAL_FLOATS = tuple([(each, each) for each in REAL if each.category == FLOAT])
+FLOATS = tuple([(each, each) for each in COMPUTED if each.category >= FLOAT])
 TRUTH = tuple([(each, fd.bool_) for each in COMPUTED])
 
 
@@ -117,7 +120,7 @@ def search(op: str, input: Array, dims: Dims, keepdim: bool) -> tuple[Array, Arr
     if not values.size:
         return values, places
     input = few_dims(input, dims)
-    kernels, word = family(op, SEARCH, KEPT[1:]), C_TYPES[kind]
+    kernels, word = family(op, SEARCH, ORDERED), C_TYPES[kind]
     first, merges = search_plan(input.shape, input.strides, dims, breadth(device))
     found: list[Array] = [values, places] if not merges else _pair(first.results, kind, device)
     launch(kernels, (word, *first.way), _items(first, device), *found, input, *_arguments(first), op=op)
@@ -150,7 +153,7 @@ def _prod(input: Array, dim: Dims, keepdim: bool, dtype: dtype) -> Array:
 
 
 def _mean(input: Array, dim: Dims, keepdim: bool) -> Array:
-    return reduce("mean", input, dim, keepdim, WIDENED[6:], input.dtype)
+    return reduce("mean", input, dim, keepdim, FLOATS, input.dtype)
 
 
 def _refuse_nothing(input: Array, dim: Dims) -> None:
@@ -179,7 +182,7 @@ def _all(input: Array, dim: Dims, keepdim: bool) -> Array:
 def _vector_norm(input: Array, ord: float, dim: Dims, keepdim: bool) -> Array:
     if ord != 2 or input.dtype.is_complex or not dim:
         return NotImplemented
-    return reduce("linalg_vector_norm", input, dim, keepdim, KEPT[6:], input.dtype)
+    return reduce("linalg_vector_norm", input, dim, keepdim, REAL_FLOATS, input.dtype)
 
 
 def _max_all(input: Array) -> Array:

@@ -18,7 +18,8 @@ STACK = modes.STACK
 def mutate(record: OpDef, args: tuple[Any, ...], target: Tensor) -> Tensor:
     """Run an operator in the memory of its first argument through the backend's in-place kernel, `<name>_`.
 
-    Without such a kernel, or where it declines, the result is computed and copied over the tensor. Recorded like any in-place change.
+    Without such a kernel, or where it declines, the result is computed and copied over the tensor. Recorded like any
+    in-place change.
     """
     if ACTIVE and STACK.modes:
         return modes.through(record, lambda *args: mutate(record, args, args[0]), args, {})
