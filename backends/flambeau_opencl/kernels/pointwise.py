@@ -151,9 +151,8 @@ class Plan:
     the parameters that are the same in each launch of this plan.
     """
 
-    __slots__ = ("arrays", "device", "errors", "fails", "fixed", "global_size", "kernel", "latest", "local_size", "lock", "name",
-                 "numbers", "offsets", "op", "outer", "pack", "places", "shared",
-                 "shifts")
+    __slots__ = ("arrays", "device", "errors", "fails", "fixed", "global_size", "kernel", "latest", "local_size",
+                 "lock", "name", "numbers", "offsets", "op", "outer", "pack", "places", "shared", "shifts")
 
     def __init__(self, op: Operator, device: Any, loop: Pointwise, shared: Shared, items: int) -> None:
         self.op, self.device, self.lock = op.name, device, device.lock

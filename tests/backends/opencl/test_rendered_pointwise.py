@@ -101,6 +101,18 @@ def test_results_have_the_shapes_of_their_own_calls(opencl: str) -> None:
             assert tuple(found.shape) == shape
 
 
+def test_calls_of_several_sizes_and_offsets_in_turn(opencl: str) -> None:
+    a = np.arange(6000.0)
+    x = on(opencl, a)
+    for start, size in ((0, 5), (3, 9), (0, 5), (0, 4000), (7, 9), (3, 9), (1, 4000)) * 2:
+        part, wanted = x[start:start + size], a[start:start + size]
+        assert (part + part).tolist() == (wanted + wanted).tolist()
+        assert (part * 3.0).tolist() == (wanted * 3).tolist()
+        columns, wanted = part.reshape(-1, 1), wanted.reshape(-1, 1)
+        assert (columns - x[:3]).tolist() == (wanted - a[:3]).tolist()
+        assert flambeau.where(columns > x[:3], columns, 2.0).tolist() == np.where(wanted > a[:3], wanted, 2).tolist()
+
+
 def test_more_dimensions_than_a_kernel_takes(opencl: str) -> None:
     a = np.arange(2.0 ** 10).reshape((2,) * 10)
     order = (9, 0, 8, 1, 7, 2, 6, 3, 5, 4)
