@@ -36,6 +36,7 @@ class Traits:
     subgroups: bool
     images: bool
     unified: bool        # its memory is the host's
+    coherent: bool       # what is mapped once may be read and written whenever nothing that uses it is queued
     units: int           # compute units
     group: int           # work items of a group for kernels that do not care
     largest_group: int   # work items that a group may have
@@ -53,7 +54,7 @@ def probe(handle: Any, without: frozenset[str] = frozenset()) -> Traits:
         cpu=cpu, fp64="cl_khr_fp64" in extensions or bool(getattr(handle, "double_fp_config", 0)),
         fp16="cl_khr_fp16" in extensions, int64_atomics="cl_khr_int64_base_atomics" in extensions,
         subgroups=bool({"cl_khr_subgroups", "cl_intel_subgroups"} & extensions), images=images,
-        unified=bool(handle.host_unified_memory), units=max(1, handle.max_compute_units),
+        unified=bool(handle.host_unified_memory), coherent=cpu and _shares_memory(handle), units=max(1, handle.max_compute_units),
         group=1 if cpu else min(256, handle.max_work_group_size), largest_group=handle.max_work_group_size,
         local_memory=handle.local_mem_size, max_allocation=handle.max_mem_alloc_size,
         image_size=(handle.image2d_max_width, handle.image2d_max_height) if images else (0, 0))
@@ -61,7 +62,15 @@ def probe(handle: Any, without: frozenset[str] = frozenset()) -> Traits:
     return replace(found, **missing)
 
 
-_OPTIONAL = ("fp64", "fp16", "int64_atomics", "subgroups", "images", "unified", "local_memory")
+def _shares_memory(handle: Any) -> bool:
+    """Whether a device and the host may work on the same memory without handing it to one another."""
+    try:
+        return bool(handle.svm_capabilities & cl.device_svm_capabilities.FINE_GRAIN_BUFFER)
+    except (cl.Error, AttributeError):    # before OpenCL 2.0
+        return False
+
+
+_OPTIONAL = ("fp64", "fp16", "int64_atomics", "subgroups", "images", "unified", "coherent", "local_memory")
 
 
 def pretended() -> frozenset[str]:
@@ -199,11 +208,11 @@ class Device:
     def synchronize(self) -> None:
         """Wait for everything queued, and raise what went wrong with the data."""
         self.finish()
-        self.faults.check()
+        self.faults.check_all()
 
-    def check(self) -> None:
-        """Raise what kernels found wrong with their data. This thread has waited for the lane that it asks about."""
-        self.faults.check()
+    def check(self, lane: Lane | None = None) -> None:
+        """Raise what kernels found wrong with their data. This thread has waited for the lane, or for a point in one."""
+        self.faults.check(lane)
 
     # -- memory
     def allocate(self, size: int) -> Memory:

@@ -3,7 +3,7 @@
 Kernels that can fail store a launch's number and a code (`flambeau.ir.faults`) in a small buffer of their device. The
 ring remembers what the latest of these launches were: operator, shapes, dtypes and the line of the program that asked
 for them. `check` is called wherever the program waits for the device; it reads the buffer only if such a launch was
-queued since it last did, raises the error, clears the buffer, and the device works on.
+queued, in any lane, that nobody has waited for yet, raises the error, clears the buffer, and the device works on.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from flambeau.ir.faults import FAULTS
 
 if TYPE_CHECKING:
     from flambeau_opencl.device import Device
+    from flambeau_opencl.streams import Lane
 
 RING = 64          # launches that are remembered; one that is older is named by its number
 LATEST = 6         # launches that a driver's error names
@@ -45,35 +46,38 @@ class Faults:
         self.buffer: Any = None                # two i32: the launch that failed first, and why
         self.latest: deque[str] = deque(maxlen=LATEST)    # names of the kernels launched last, checked or not
         self._ring: list[tuple[int, str, list[tuple[Any, Any]], tuple[str, int]] | None] = [None] * RING
-        self._queued = self._read = 0          # the number of the last checked launch; that when the buffer was read
+        self._queued = 0                       # the number of the last checked launch
+        self._unread: dict[Lane, int] = {}     # by lane, its last checked launch, as long as nobody has asked about it
 
     def register(self, op: str, arrays: Sequence[Any]) -> tuple[Any, int]:
         """Take note of a launch that can fail: (the error buffer, the launch's number)."""
         shapes = [(each.dtype, each.shape) for each in arrays]     # put into words where there is an error
-        where = caller()
+        where, lane = caller(), self._device.lane
         with self._lock:
             if self.buffer is None:
                 device = self._device
                 self.buffer = cl.Buffer(device.context, cl.mem_flags.READ_WRITE | cl.mem_flags.COPY_HOST_PTR,
                                         hostbuf=np.zeros(2, np.int32))
-            number = self._queued = self._queued % _LAST + 1
+            number = self._queued = self._unread[lane] = self._queued % _LAST + 1
             self._ring[number % RING] = (number, op, shapes, where)
         return self.buffer, number
 
-    def check(self) -> None:
-        """Raise what a checked launch found, if there was one since the last check. The queue has been waited for."""
-        if self._read == self._queued:
+    def check(self, lane: Lane | None = None) -> None:
+        """Raise what a checked launch found, if there are any that nobody has asked about. `lane` has been waited for,
+        and is asked about as a whole; without one, it was a point in some lane."""
+        if not self._unread:
             return
         with self._lock:
-            if self._read == self._queued:
-                return
-            self._read = self._queued
-            queue = self._device.queue
-            found = np.empty(2, np.int32)
-            cl.enqueue_copy(queue, found, self.buffer, is_blocking=True)
-            number, code = found.tolist()
+            last = self._unread.get(lane) if lane is not None else None
+            queue = (lane or self._device.transfer).queue
+            number, code = self._found(queue)
+            if lane is not None and last is not None and self._unread.get(lane) == last:
+                del self._unread[lane]
             if not number:
                 return
+            if not code:     # a kernel of another lane is just writing it
+                self._device.finish()
+                number, code = self._found(queue)
             cl.enqueue_fill_buffer(queue, self.buffer, b"\0", 0, 8)
             queue.finish()
             known = self._ring[number % RING]
@@ -81,6 +85,17 @@ class Faults:
             raise self._error(code, f"launch {number}")
         _, op, shapes, (file, line) = known
         raise self._error(code, f"{_called(op, shapes)} queued at {file}:{line}")
+
+    def check_all(self) -> None:
+        """The same where all lanes have been waited for."""
+        for lane in list(self._unread):
+            self.check(lane)
+
+    def _found(self, queue: Any) -> tuple[int, int]:
+        found = np.empty(2, np.int32)
+        cl.enqueue_copy(queue, found, self.buffer, is_blocking=True)
+        number, code = found.tolist()
+        return number, code
 
     def _error(self, code: int, where: str) -> FlambeauError:
         fault = FAULTS.get(code)

@@ -13,7 +13,8 @@ from __future__ import annotations
 import gc
 import threading
 from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 import pyopencl as cl
 
@@ -30,12 +31,17 @@ _NO_ROOM = frozenset({"MEM_OBJECT_ALLOCATION_FAILURE", "OUT_OF_RESOURCES", "OUT_
 _noting = threading.RLock()
 
 
-class Block(NamedTuple):
-    """A buffer of the driver's, and the lane that may use it without waiting."""
+class Block:
+    """A buffer of the driver's, and the lane that may use it without waiting.
 
-    buffer: Any
-    size: int
-    lane: Lane
+    `host` are its bytes as a NumPy array where the host has asked for them and the device is coherent.
+    """
+
+    __slots__ = ("buffer", "host", "lane", "size")
+
+    def __init__(self, buffer: Any, size: int, lane: Lane) -> None:
+        self.buffer, self.size, self.lane = buffer, size, lane
+        self.host: Any = None
 
 
 class Memory:
@@ -61,13 +67,16 @@ class Memory:
         self.device.allocator.returned.append((self.block, self.users, self.counted))
 
 
+Returned = tuple[Block, "set[Lane] | None", int]     # what a destructor leaves: the block, its users, what it counted
+
+
 class Allocator:
     """The blocks of one device."""
 
     def __init__(self, device: Device) -> None:
         self.device = device
         self.limit: int = device.memory_limit
-        self.returned: deque[tuple[Block, set[Lane] | None, int]] = deque()   # what destructors leave here
+        self.returned: deque[Returned] = deque()     # what destructors leave here
         self._free: OrderedDict[tuple[Lane, int], list[Block]] = OrderedDict()   # the longest unused first
         self._waiting: deque[tuple[list[Any], Block]] = deque()    # blocks, and the events that they wait for
         self.allocated = self.reserved = self.peak = self.reserved_peak = self.cached = 0
@@ -80,7 +89,7 @@ class Allocator:
         lane = lane or self.device.lane
         wanted = SMALLEST if size <= SMALLEST else size_class(size)
         if self.returned:    # what was given back last is most often just what is wanted, and the counts stay
-            last = self._pop()
+            last = self._taken(self.returned.pop)
             if last is not None and last[2] == wanted == last[0].size and not last[1] and last[0].lane is lane:
                 self.counts["allocations"] += 1
                 return Memory(self.device, size, wanted, last[0])
@@ -98,10 +107,11 @@ class Allocator:
                 self.peak = self.allocated
         return Memory(self.device, size, wanted, block)
 
-    def _pop(self) -> tuple[Block, set[Lane] | None, int] | None:
+    def _taken(self, pop: Callable[[], Returned]) -> Returned | None:
+        """One of what was given back, by a method of `returned`; None where another thread was faster."""
         try:
-            return self.returned.pop()
-        except IndexError:     # another thread was faster
+            return pop()
+        except IndexError:
             return None
 
     def _reuse(self, lane: Lane, wanted: int) -> Block | None:
@@ -122,11 +132,11 @@ class Allocator:
 
     def _work_off(self) -> None:
         """Sort what destructors have left: for use again, or to wait for other lanes. The lock is held."""
-        while self.returned:
-            block, users, counted = self.returned.popleft()
+        while (each := self._taken(self.returned.popleft)) is not None:    # `take` pops without the lock
+            block, users, counted = each
             self.allocated -= counted
             if users:
-                self._waiting.append(([each.marker() for each in users], block))
+                self._waiting.append(([lane.marker() for lane in users], block))
             else:
                 self._keep(block)
         while self._waiting and all(map(reached, self._waiting[0][0])):

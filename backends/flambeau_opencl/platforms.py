@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import pyopencl as cl
@@ -40,7 +41,8 @@ def found() -> tuple[list[Any], list[str]]:
         return [], [f"no OpenCL driver is installed ({error})"]
     for each in platforms:
         try:
-            devices = each.get_devices()
+            with _in_batch():
+                devices = each.get_devices()
         except cl.Error as error:
             remarks.append(f"the platform {each.name!r} cannot list its devices ({error})")
             continue
@@ -54,6 +56,28 @@ def found() -> tuple[list[Any], list[str]]:
             remarks.append(f"the platform {each.name!r} has no device")
     handles.sort(key=_rank)      # stable
     return handles, remarks or ["no OpenCL driver is installed"]
+
+
+@contextmanager
+def _in_batch() -> Iterator[None]:
+    """Let the threads that a driver starts here, those that run kernels on processors, be batch threads.
+
+    Such a thread is woken by each launch. An ordinary one then takes the processor from the very thread that launches
+    (Linux likes to wake it there), which doubles the price of a small launch; a batch thread waits for its turn, or
+    goes to an idle processor. It has the same share of time.
+    """
+    if not hasattr(os, "SCHED_BATCH") or os.sched_getscheduler(0) != os.SCHED_OTHER:
+        yield
+        return
+    try:
+        os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))    # of this thread; new threads inherit it
+    except OSError:    # a sandbox may forbid it
+        yield
+        return
+    try:
+        yield
+    finally:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _rank(handle: Any) -> int:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 import threading
+import time
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from string import Template
@@ -19,6 +21,8 @@ from flambeau_opencl.cache import BinaryCache, cache_for
 
 if TYPE_CHECKING:
     from flambeau_opencl.device import Device
+
+REBUILDS = 3      # attempts at a program whose kernels the driver's cache has lost
 
 
 class Family:
@@ -56,7 +60,8 @@ class Programs:
         self.device = device
         self.built: dict[tuple[str, bool], Any] = {}
         self.kernels: dict[tuple[Family, tuple[str, ...], bool], Any] = {}
-        self._families: dict[tuple[Family, bool], Any] = {}
+        self._texts: dict[Family, str] = {}
+        self._rebuilt: dict[tuple[str, bool], int] = {}     # how often a program came without its kernels
         self.lock = threading.RLock()
 
     @cached_property
@@ -70,21 +75,41 @@ class Programs:
         found = self.kernels.get(key)
         if found is None:
             with self.lock:
-                program = self._families.get((family, wide))
-                if program is None:
-                    text = family.text(self.device.traits.fp64)
-                    program = self._families[family, wide] = self.build(text, family.name, wide, what)
-                found = self.kernels[key] = self._get(program, family, words, what)
+                text = self._texts.get(family)
+                if text is None:
+                    text = self._texts[family] = family.text(self.device.traits.fp64)
+                found = self.kernels.get(key)
+                if found is None:
+                    found = self.kernels[key] = self.create(text, family.name, family.kernel_name(words), wide, what)
         return found
 
-    def _get(self, program: Any, family: Family, words: tuple[str, ...], what: str) -> Any:
-        name = family.kernel_name(words)
+    def create(self, text: str, name: str, kernel: str, wide: bool = False, what: str = "") -> Any:
+        """A new kernel object of a text's program.
+
+        Where the text has the kernel and the program has not, the driver took the program from a cache of its own that
+        is damaged, as by a process that was killed: the text is built anew with an option that the cache cannot know.
+        """
+        program = self.build(text, name, wide, what)
         try:
-            return cl.Kernel(program, name)
+            return cl.Kernel(program, kernel)
         except cl.Error as error:
-            raise BackendError(message(
-                what or family.name, f"there is no kernel {name} for {self.device.label!r}", given=str(error),
-                next_step="" if self.device.traits.fp64 else "this device has no float64; use float32")) from error
+            refusal = error
+        while re.search(rf"\b{re.escape(kernel)}\b", text):
+            with self.lock:
+                if self.built[text, wide] is program:    # else another thread was faster
+                    tried = self._rebuilt[text, wide] = self._rebuilt.get((text, wide), 0) + 1
+                    if tried > REBUILDS:
+                        break
+                    mark = str(tried) if tried < REBUILDS else f"{os.getpid()}_{time.time_ns()}"
+                    self.built[text, wide] = self._build(text, name, wide, what, f" -DREBUILT={mark}")
+                program = self.built[text, wide]
+            try:
+                return cl.Kernel(program, kernel)
+            except cl.Error as error:
+                refusal = error
+        raise BackendError(message(
+            what or name, f"there is no kernel {kernel} for {self.device.label!r}", given=str(refusal),
+            next_step="" if self.device.traits.fp64 else "this device has no float64; use float32")) from refusal
 
     def build(self, text: str, name: str, wide: bool = False, what: str = "") -> Any:
         """The program of a text; BackendError with the source and the compiler's log where it does not build."""
@@ -96,8 +121,8 @@ class Programs:
                     program = self.built[text, wide] = self._build(text, name, wide, what)
         return program
 
-    def _build(self, text: str, name: str, wide: bool, what: str) -> Any:
-        options = self.options + (" -DWIDE" if wide else "")
+    def _build(self, text: str, name: str, wide: bool, what: str, more: str = "") -> Any:
+        options = self.options + (" -DWIDE" if wide else "") + more
         source = OPENCL.header + FAULTS + text
         if self.cache is not None:
             program = self.cache.load(source, options)
@@ -107,6 +132,8 @@ class Programs:
             program = cl.Program(self.device.context, source).build(
                 options=options, cache_dir=False)   # type: ignore[arg-type]  # its stub does not know False
         except cl.Error as error:
+            if not more:     # a driver may fail over a damaged file of its cache, too
+                return self._build(text, name, wide, what, " -DREBUILT=0")
             raise BackendError(message(f"{what or name}: the program {name!r} does not build on {self.device.label!r}",
                                        "\n" + excerpt(source, str(error)), given=f"options {options}",
                                        next_step="this is a fault of the kernel or the driver; please report it"

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 LANES = 16
 PENDING = 64 << 20     # bytes of host memory that uploads may hold until they have run,
 UPLOADS = 64           # and how many of them
-MOMENT = 0.002         # seconds
+MOMENT = 0.002         # seconds in which a driver tells that it has nothing to do,
+PATIENCE = 0.1         # and that it may take where it has just been waited for
 
 
 def reached(event: Any) -> bool:
@@ -32,12 +33,13 @@ def reached(event: Any) -> bool:
 class Lane:
     """One in-order command queue of a device, and the host memory that its pending uploads read."""
 
-    __slots__ = ("_pending", "_uploads", "device", "queue")
+    __slots__ = ("_pending", "_uploads", "device", "finished", "queue")
 
     def __init__(self, device: Device, queue: Any) -> None:
         self.device, self.queue = device, queue
         self._uploads: deque[tuple[Any, int]] = deque()
         self._pending = 0
+        self.finished = 0.0     # when it was last waited for, by time.perf_counter()
 
     def close(self) -> Any:
         """Take the command queue away: what asks for it from now on raises DeviceError. Gives it."""
@@ -96,6 +98,7 @@ class Lane:
             self.queue.finish()
         except cl.Error as error:
             raise self.device.faults.translated(error, "waiting") from error
+        self.finished = time.perf_counter()
         self.trim()
 
 
@@ -108,23 +111,29 @@ class Stream(Queue):
 
     def query(self) -> bool:
         event = self.lane.marker()      # a driver needs a moment to find that there is nothing before it
-        late = time.perf_counter() + MOMENT
+        now = time.perf_counter()
+        late = now + (MOMENT if now - self.lane.finished > PATIENCE else PATIENCE)   # most often there is nothing then
+        pause = 0.0
         while not reached(event):
             if time.perf_counter() > late:
                 return False
-            time.sleep(0)
+            time.sleep(pause)           # on a processor, for the threads that do the work
+            pause = min(pause + 2e-5, 2e-4)
         return True
 
     def synchronize(self) -> None:
         self.lane.finish()
-        self.lane.device.check()
+        self.lane.device.check(self.lane)
 
     def record(self, timing: bool) -> Marker:
         return Event(self, timing)
 
     def wait(self, marker: Marker) -> None:
         assert isinstance(marker, Event)
-        self.lane.after([marker.event])
+        if marker.queue.lane.device is self.lane.device:
+            self.lane.after([marker.event])
+        else:      # which its own driver, or context, knows alone
+            marker.synchronize()
 
 
 class Event(Marker):
@@ -148,7 +157,7 @@ class Event(Marker):
             (self._timed if self.timing else self.event).wait()
         except cl.Error as error:
             raise device.faults.translated(error, "waiting for an event") from error
-        device.check()
+        device.check()     # the lane may have gone on
 
     def elapsed(self, start: Marker) -> float:
         assert isinstance(start, Event)

@@ -80,7 +80,7 @@ def to_host(array: Array) -> Any:
     except cl.Error as error:
         raise device.faults.translated(error, f"a copy of {array.dtype} {list(array.shape)} to the host") from error
     lane.trim()
-    device.check()
+    device.check(lane)
     return result
 
 
@@ -113,7 +113,7 @@ def item(array: Array) -> Any:
                         src_offset=array.offset * found.itemsize)
     except cl.Error as error:
         raise device.faults.translated(error, "reading an element") from error
-    device.check()
+    device.check(lane)
     return found.item()
 
 

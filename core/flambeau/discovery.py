@@ -43,7 +43,7 @@ class Kind:
     """
 
     __slots__ = ("_siblings", "array_type", "backend", "capabilities", "device", "differentiable", "dtype", "emulated",
-                 "index", "kernels", "native")
+                 "indirect", "index", "kernels", "native", "stored")
 
     def __init__(self, dtype_: dtype, device_: device, backend: Backend, siblings: dict[dtype, Kind]) -> None:
         self.dtype = dtype_
@@ -56,6 +56,8 @@ class Kind:
         self.differentiable = dtype_.is_differentiable
         self.capabilities = backend.capabilities_of(self.index)
         self.emulated = dtype_ in self.capabilities.emulated
+        self.stored = dtype_.storage_only and dtype_.is_floating_point     # no kernel of arithmetic takes it, nor
+        self.indirect = self.emulated or self.stored                       # what is emulated
         self._siblings = siblings
 
     @property

@@ -2,6 +2,7 @@
 
 Where a device is the processor itself, its buffers can be mapped without a copy, and what NumPy does well, products of
 large matrices above all, is done by NumPy. Mapping waits for what is queued: it is for work that takes far longer.
+A coherent device's blocks are mapped once and stay so; there, the host has only to wait for the lane.
 """
 
 from __future__ import annotations
@@ -14,23 +15,45 @@ import numpy as np
 import pyopencl as cl
 
 from flambeau_opencl.array import TO_NUMPY, Array
+from flambeau_opencl.memory import Block
+from flambeau_opencl.streams import Lane
 
 
 @contextmanager
 def mapped(target: Array, *sources: Array) -> Iterator[tuple[Any, ...]]:
     """NumPy arrays over the memory of a target, which is written, and of sources, which are read. None is empty."""
-    lane = target.device.lane
-    maps: list[tuple[Any, Any]] = []
-    for each in (target, *sources):
+    arrays, device = (target, *sources), target.device
+    lane = device.lane
+    for each in arrays:
         if each.memory.lane is not lane:
             each.memory.use(lane)
-        maps.append(_map(lane.queue, each, cl.map_flags.READ if maps else cl.map_flags.WRITE))
+    if device.traits.coherent:
+        views = tuple([_view(_bytes(each.memory.block, lane), each) for each in arrays])
+        lane.finish()
+        yield views
+        return
+    maps = [_map(lane.queue, each, cl.map_flags.WRITE if each is target else cl.map_flags.READ) for each in arrays]
     try:
         lane.finish()
         yield tuple([view for view, _ in maps])
     finally:
         for _, memory in maps:
             memory.release(lane.queue)
+
+
+def _bytes(block: Block, lane: Lane) -> Any:
+    """The bytes of a block of a coherent device."""
+    if block.host is None:
+        flags = cl.map_flags.READ | cl.map_flags.WRITE
+        block.host, _ = cl.enqueue_map_buffer(lane.queue, block.buffer, flags, 0, (block.size,), np.uint8,
+                                              is_blocking=True)
+    return block.host
+
+
+def _view(memory: Any, array: Array) -> Any:
+    dtype = TO_NUMPY[array.dtype]
+    size = dtype.itemsize
+    return np.ndarray(array.shape, dtype, memory, array.offset * size, [each * size for each in array.strides])
 
 
 def _map(queue: Any, array: Array, flags: cl.map_flags) -> tuple[Any, Any]:

@@ -23,7 +23,7 @@ from flambeau.dtypes import dtype
 from flambeau.ir.dialect import C_TYPES
 from flambeau.shapes import broadcast_shapes, contiguous_strides
 from flambeau_opencl.array import Array, empty, view
-from flambeau_opencl.device import Device
+from flambeau_opencl.device import Device, Traits
 from flambeau_opencl.kernels import clblast, tiled
 from flambeau_opencl.kernels._arithmetic import ARITHMETIC, PRODUCT
 from flambeau_opencl.kernels.host import mapped
@@ -33,8 +33,9 @@ from flambeau_opencl.program import Family
 
 Shape = tuple[int, ...]
 Places = tuple[Shape, Shape]     # shape and strides
-HOST_WORK = 1 << 22    # multiply-adds from which mapping memory and waiting is made up for by BLAS
-COPY_WORK = 1 << 20    # and from which a copy of the second matrix with neighbouring columns pays
+HOST_WORK = 1 << 22    # multiply-adds from which mapping memory and waiting is made up for by BLAS,
+COHERENT = 3           # and halvings of that where there is nothing to map
+COPY_WORK = 1 << 17    # and from which a copy of the second matrix with neighbouring columns pays
 FEW = 1 << 12          # elements of the result up to which sums are cut into parts, if they are long
 PART, MOST_PARTS = 512, 128
 SMALL_SIDE = 16        # rows or columns below which most of a tile would be empty
@@ -200,7 +201,7 @@ def _route(product: Product) -> str:
     traits, dtype, sizes = product.a.device.traits, product.a.dtype, product.sizes
     if traits.cpu:
         blas = dtype.is_floating_point or dtype.is_complex
-        return "host" if blas and traits.unified and sizes.work >= HOST_WORK else "plain"
+        return "host" if blas and traits.unified and sizes.work >= _host_work(traits) else "plain"
     few = sizes.k >= 2 * PART and sizes.count * sizes.m * sizes.n <= FEW
     if few or min(sizes.m, sizes.n) < SMALL_SIDE or sizes.work < TILED_WORK:
         return "plain"
@@ -209,10 +210,16 @@ def _route(product: Product) -> str:
     return "tiled" if tiled.fitting(product.a.device, dtype) else "plain"
 
 
+def _host_work(traits: Traits) -> int:
+    """Multiply-adds from which a processor's products go to BLAS."""
+    return HOST_WORK >> COHERENT if traits.coherent else HOST_WORK
+
+
 def describe(device: Device) -> str:
     """What products of matrices do on a device, in a few words."""
     if device.traits.cpu and device.traits.unified:
-        return f"the host's BLAS, on the same memory, from {HOST_WORK} multiply-adds on; smaller ones in registers"
+        return (f"the host's BLAS, on the same memory, from {_host_work(device.traits)} multiply-adds on; smaller ones "
+                "in registers")
     if device.traits.cpu:
         return "in registers"
     tiles = "tiles in local memory, tuned for the device" if device.traits.local_memory else "in registers"

@@ -79,8 +79,8 @@ class Operator:
 
     def kernel(self, device: Any, kind: dtype, form: str, wide: bool, what: str = "") -> Any:
         """A new kernel object: a form of operands, or "s" for any strides; `what` is the call, for errors."""
-        program = device.programs.build(self.text(device.traits.fp64, kind.is_complex), self.name, wide, what)
-        return cl.Kernel(program, f"{self.name}_{C_TYPES[kind]}_{form}")
+        return device.programs.create(self.text(device.traits.fp64, kind.is_complex), self.name,
+                                      f"{self.name}_{C_TYPES[kind]}_{form}", wide, what)
 
     def text(self, fp64: bool, is_complex: bool) -> str:
         """The program for all real dtypes, or all complex ones."""

@@ -149,11 +149,17 @@ def check_overwrite(op: str, target: Tensor, result: Tensor) -> None:
         given, wanted = dtypes.scalar_name(result._kind.dtype), dtypes.scalar_name(target._kind.dtype)
         raise DtypeError(f"{op}_: result type {given} can't be cast to the desired output type {wanted}; use the "
                          "out-of-place form, or convert the operand")
-    if target._view is not None:
-        strides = target._kind.backend.layout(target._array)[0]
-        if any(stride == 0 and size > 1 for size, stride in zip(target._array.shape, strides, strict=True)):
-            raise DtypeError(f"{op}_: unsupported operation: more than one element of the written-to tensor refers to "
-                             "a single memory location, as after expand(); change a clone()")
+    if overlaps_itself(target):
+        raise DtypeError(f"{op}_: unsupported operation: more than one element of the written-to tensor refers to "
+                         "a single memory location, as after expand(); change a clone()")
+
+
+def overlaps_itself(target: Tensor) -> bool:
+    """Whether several elements of a tensor are one place in memory, as after expand()."""
+    if target._view is None:
+        return False
+    strides = target._kind.backend.layout(target._array)[0]
+    return any(stride == 0 and size > 1 for size, stride in zip(target._array.shape, strides, strict=True))
 
 
 def _inplace_node(record: OpDef, args: tuple[Any, ...], target: Tensor) -> Node | None:

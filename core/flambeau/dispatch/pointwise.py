@@ -20,11 +20,12 @@ from flambeau.dispatch.run import (
     different_devices,
     explained,
     refuse_gradient,
+    unsupported,
     write_out,
     wrong_type,
 )
 from flambeau.dtypes import BOOL, COMPLEX, FLOAT, dtype
-from flambeau.errors import FlambeauError, UnsupportedDtypeError, message
+from flambeau.errors import FlambeauError
 from flambeau.graph import STATE, WATCHERS, Node, edge_of, inference_refusal, next_order, save_results, source_value
 from flambeau.registry import ARGUMENT, RESULT, OpDef
 from flambeau.shapes import broadcast_shapes
@@ -196,10 +197,7 @@ def _without_kernel(record: OpDef, operands: Sequence[Any], arrays: Sequence[Any
 def check_supported(record: OpDef, common: dtype) -> None:
     """Refuse dtypes that the operator is not defined for: storage-only ones, and what its record excludes."""
     if common.storage_only or common.category in record.excluded:
-        raise UnsupportedDtypeError(message(
-            record.name, f"\"{record.name}\" not implemented for '{dtypes.scalar_name(common)}'", given=str(common),
-            allowed="dtypes that can be computed with" if common.storage_only else "",
-            next_step="convert the input, for example x.to(torch.float32)"))
+        raise unsupported(record, common)
 
 
 def make_plan(record: OpDef, operands: Sequence[Any]) -> Any:

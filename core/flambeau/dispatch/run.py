@@ -13,7 +13,7 @@ from typing import Any
 from flambeau.discovery import Kind
 from flambeau.dispatch import modes
 from flambeau.dispatch.fallback import run_on_host
-from flambeau.dtypes import can_cast, scalar_name
+from flambeau.dtypes import can_cast, dtype, scalar_name
 from flambeau.errors import (
     ArgumentError,
     ArgumentTypeError,
@@ -24,6 +24,7 @@ from flambeau.errors import (
     FlambeauError,
     OutOfMemoryError,
     ShapeError,
+    UnsupportedDtypeError,
     message,
 )
 from flambeau.graph import STATE, Node, edge_of, make_node, save_results
@@ -68,7 +69,7 @@ def bind(record: OpDef) -> Callable[..., Any]:
                     wanted = True
             elif value is not None:
                 return execute(record, args)
-        if kind is None or (kind.emulated and plain):
+        if kind is None or (kind.indirect and plain):
             return execute(record, args)
         kernel = kind.kernels.get(name)
         wanted = wanted and STATE.enabled
@@ -156,7 +157,7 @@ def execute(record: OpDef, args: tuple[Any, ...]) -> Any:
         raise wrong_type(record, position, args[position])
     wanted = wanted and STATE.enabled
     kernel = kind.kernels.get(record.name)
-    if kernel is None or (kind.emulated and not record.moves(args)):
+    if kernel is None or (kind.indirect and not record.moves(args)):
         return _without_kernel(record, args, kind, kernel, wanted)
     if wanted and record.vjps is None:
         if record.decomposition is not None:
@@ -278,6 +279,8 @@ def _without_kernel(record: OpDef, args: tuple[Any, ...], kind: Kind, kernel: An
     """Emulate a dtype, decompose, or fall back to the host: in this order."""
     if record.vjps is None and record.decomposition is not None and (wanted or kernel is None):
         return record.decomposition(*args)
+    if kind.stored and kernel is not None and not record.moves(args):
+        raise unsupported(record, kind.dtype)
     if kind.emulated and not record.moves(args):  # one rounding, of the result
         run: Callable[..., Any] = _emulated
     elif record.decomposition is not None:
@@ -353,6 +356,14 @@ class UnimplementedGradient(FlambeauError, RuntimeError):
     def __init__(self, record: OpDef) -> None:
         super().__init__(message(record.name, "derivative is not implemented",
                                  next_step="detach the input, or give the operator's record a vjp"))
+
+
+def unsupported(record: OpDef, common: dtype) -> UnsupportedDtypeError:
+    """The error for a dtype that an operator is not defined for."""
+    return UnsupportedDtypeError(message(
+        record.name, f"\"{record.name}\" not implemented for '{scalar_name(common)}'", given=str(common),
+        allowed="dtypes that can be computed with" if common.storage_only else "",
+        next_step="convert the input, for example x.to(torch.float32)"))
 
 
 def refuse_gradient(record: OpDef, args: Sequence[Any]) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from flambeau.dispatch import modes
 from flambeau.dispatch.inplace import _adopt, _inplace_node, write_inplace
-from flambeau.dispatch.run import UnimplementedGradient, bump
+from flambeau.dispatch.run import UnimplementedGradient, bump, different_devices
 from flambeau.graph import STATE, check_inplace
 from flambeau.registry import OpDef
 from flambeau.tensor import Tensor
@@ -26,9 +26,11 @@ def mutate(record: OpDef, args: tuple[Any, ...], target: Tensor) -> Tensor:
     kernel = target._kind.kernels.get(record.name + "_")
     if kernel is None or (target._kind.emulated and not record.moves(args)):
         return write_inplace(record, args, lambda: record.call(*args), target)
-    check_inplace(target, record.name)
     flat = [each for value in args for each in (value if isinstance(value, (list, tuple)) else (value,))
             if isinstance(each, Tensor)]
+    if any(each._kind.device is not target._kind.device for each in flat):
+        raise different_devices(record, args)
+    check_inplace(target, record.name)
     wanted = STATE.enabled and any(each._edge is not None and each.requires_grad for each in flat)
     if wanted and record.vjps is None:
         raise UnimplementedGradient(record)

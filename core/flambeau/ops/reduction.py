@@ -54,7 +54,8 @@ def sum(input: Tensor, dim: Any = None, keepdim: bool = False, *, dtype: Any = N
     wanted = kind.dtype
     if dtype is not None:
         wanted = dtypes.as_dtype(dtype)
-        if wanted is not kind.dtype and (kind.to(wanted).emulated or wanted.category < kind.dtype.category):
+        if wanted is not kind.dtype and (
+                kind.stored or kind.to(wanted).emulated or wanted.category < kind.dtype.category):
             input = input.to(wanted)
     elif wanted.category <= INTEGER:
         wanted = dtypes.int64

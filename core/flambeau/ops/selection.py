@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau.dispatch import front, operator, pointwise
+from flambeau.dispatch.inplace import overlaps_itself
 from flambeau.dtypes import BOOL, INTEGER, dtype
 from flambeau.errors import ArgumentError, ArgumentTypeError, DtypeError, message
 from flambeau.ir import expr as ir
 from flambeau.ops import _samples, rules
+from flambeau.ops.mutation import mutate
+from flambeau.shapes import broadcast_shapes
 from flambeau.tensor import Tensor, attach
 
 
@@ -134,7 +137,10 @@ def masked_fill_(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     value = _fill_value(input, mask, value)
     if isinstance(value, Tensor):
         return input.copy_(where(mask, value, input))
-    return _masked_fill_inplace(input, mask, value)
+    shape = input._array.shape
+    if broadcast_shapes(shape, mask._array.shape) != shape or overlaps_itself(input):
+        return _masked_fill_inplace(input, mask, value)      # which refuses
+    return mutate(_masked_fill.op, (input, mask, value), input)     # type: ignore[attr-defined]
 
 
 __all__ = rules.public(globals())

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gc
 import itertools
+import sys
 import threading
+from collections import deque
 
 import numpy as np
 import pytest
@@ -30,6 +32,33 @@ def device(opencl) -> Device:
 
 def array(device: Device, size: int) -> Array:
     return Array(device.allocate(size), flambeau.uint8, (size,))
+
+
+def test_threads_that_take_and_give_back_at_once(device):
+    """Whoever gets a block is its only owner, and nothing that destructors leave is missed by two threads."""
+    errors: list[BaseException] = []
+
+    def work(number: int) -> None:
+        held = deque(maxlen=3)
+        try:
+            for turn in range(3000):
+                held.append(device.allocate((500, 700, 5000)[(number + turn) % 3]))
+                if turn % 50 == number:
+                    device.allocator.stats()
+        except BaseException as error:  # noqa: BLE001 - told below
+            errors.append(error)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+    finally:
+        sys.setswitchinterval(before)
+    assert errors == []
+    assert device.allocator.stats()["allocated"] == 0
 
 
 # ---------------------------------------------------------------------------------------------- blocks used again

@@ -180,6 +180,45 @@ for number in range(3):
 """
 
 
+DAMAGED = """
+import flambeau
+x = flambeau.ones(4, device="opencl")
+print((x + x).tolist(), flambeau.cat([x, x]).sum().item())
+"""
+
+
+@pytest.mark.parametrize("left", [0, 100])
+def test_a_driver_that_has_damaged_its_own_cache(device, tmp_path, left):
+    """PoCL finds no kernel in a file that was cut short, and would never again; programs are built under another
+    name."""
+    if "portable computing language" not in device.handle.platform.name.lower():
+        pytest.skip("about PoCL's cache")
+    environment = {**os.environ, "POCL_CACHE_DIR": str(tmp_path), "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", DAMAGED]
+    for _ in range(3):      # what it builds the second time is damaged, too
+        output = subprocess.run(command, env=environment, capture_output=True, check=False, text=True, timeout=120)
+        assert output.returncode == 0, output.stderr
+        assert output.stdout.split("\n")[0] == "[2.0, 2.0, 2.0, 2.0] 8.0"
+        files = list(tmp_path.rglob("program.bc"))
+        assert files
+        for each in files:
+            os.truncate(each, left)
+
+
+def test_a_program_without_its_kernels_is_built_anew(device, monkeypatch):
+    import pyopencl as cl
+    real, tried = cl.Kernel, []
+
+    def fails(program, name):
+        tried.append(program)
+        if len(tried) < 3:
+            raise cl.LogicError("INVALID_KERNEL_NAME")
+        return real(program, name)
+    monkeypatch.setattr(cl, "Kernel", fails)
+    assert device.programs.kernel(family(), ("i32",)).function_name == "plus_i32"
+    assert len({id(each) for each in tried}) == 3
+
+
 @pytest.mark.slow
 def test_concurrent_processes(opencl, tmp_path):
     """Several processes build the same programs in one directory at once."""

@@ -15,6 +15,7 @@ from flambeau import discovery
 pytest.importorskip("pyopencl", reason="pyopencl is not installed: pip install 'flambeau[opencl]'")
 import pyopencl as cl
 
+from flambeau_opencl.device import Device
 from flambeau_opencl.streams import LANES, Stream
 
 
@@ -179,3 +180,24 @@ def test_gradients_on_a_stream(opencl, api):
         (x * x).backward(flambeau.ones(5, device=opencl))
         np.testing.assert_allclose(x.grad.cpu().numpy(), 2 * np.arange(5))
     gc.collect()
+
+
+def test_a_stream_waits_for_an_event_of_another_device(opencl, api, device):
+    """Another context cannot know it: the host waits."""
+    backend = discovery.backend_for(opencl)
+    other = Device(device.handle, "opencl:other")
+    event = Stream(backend, 0, device.default).record(False)
+    stream = Stream(backend, 0, other.default)
+    stream.wait(event)
+    assert event.query()
+    stream.synchronize()
+
+
+def test_nothing_is_left_after_synchronize(opencl, api):
+    x = flambeau.ones(1000, device=opencl)
+    for stream in (api.current_stream(), api.Stream()):
+        with stream:
+            for _ in range(50):
+                x + 1
+                stream.synchronize()
+                assert stream.query()
