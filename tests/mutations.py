@@ -20,24 +20,19 @@ from flambeau import dtypes, registry
 from flambeau.dtypes import FLOAT
 from flambeau.registry import OPERATORS, OpDef
 from flambeau_conformance.watch import forget_plans
-from flambeau_numpy.backend import NumpyBackend
+from guest import Guest
 
 FLOATS = (np.float32, np.float64)
 EACH = 7     # operators per kind of fault
 
 
-class Mutant(NumpyBackend):
-    """The host's arrays and kernels as a device of their own, which faults are put into."""
+class Mutant(Guest):
+    """The host's arrays and kernels as two devices of their own, which faults are put into."""
 
     name = "mutant"
-    capabilities = type(NumpyBackend.capabilities)(
-        storage_dtypes=NumpyBackend.capabilities.storage_dtypes, emulated=NumpyBackend.capabilities.emulated)
 
     def device_count(self) -> int:
         return 2
-
-    def to_host(self, array: Any) -> Any:
-        return np.array(array)
 
 
 @dataclass(frozen=True)

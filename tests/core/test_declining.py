@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,17 +11,16 @@ import pytest
 import flambeau
 from flambeau import discovery
 from flambeau.registry import OPERATORS
-from flambeau_numpy import NumpyBackend
+from guest import Guest
 
 DECLINED: set[str] = set()    # the kernels that decline at present
 ASKED: list[str] = []
 
 
-class Declining(NumpyBackend):
+class Declining(Guest):
     """The host's kernels behind a device of its own; each declines when it is told to."""
 
     name = "declining"
-    capabilities = replace(NumpyBackend.capabilities, host=False, unified_memory=False)
 
     def __init__(self) -> None:
         super().__init__()
@@ -36,12 +34,6 @@ class Declining(NumpyBackend):
                 return NotImplemented
             return kernel(*args, **kwargs)
         return call
-
-    def device_count(self) -> int:
-        return 1
-
-    def to_host(self, array: Any) -> Any:
-        return np.array(array)
 
     def default_generator(self, index: int) -> Any:
         return None

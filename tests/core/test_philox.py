@@ -14,30 +14,19 @@ import flambeau
 from flambeau import discovery, registry
 from flambeau.ops import philox as from_words
 from flambeau.philox import PhiloxGenerator, philox
-from flambeau_numpy.backend import NumpyBackend
+from guest import Guests
 
 ONES = 0xFFFFFFFF
 
 
-class DiceBackend(NumpyBackend):
+class DiceBackend(Guests):
     """Two devices with kernels for the primitives, and no generator."""
 
     name = "dice"
-    capabilities = type(NumpyBackend.capabilities)(
-        storage_dtypes=NumpyBackend.capabilities.storage_dtypes, emulated=NumpyBackend.capabilities.emulated)
 
     def __init__(self):
         super().__init__()
         self.kernels = {name: self.kernels[name] for name in registry.primitives() if name in self.kernels}
-
-    def device_count(self):
-        return 2
-
-    def to_host(self, array):
-        return np.array(array)
-
-    def default_generator(self, index):
-        return None
 
 
 @pytest.fixture(autouse=True)

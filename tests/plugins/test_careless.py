@@ -10,17 +10,7 @@ from flambeau import discovery
 from flambeau.dispatch import operator, unary
 from flambeau.hookspecs import hookimpl
 from flambeau.registry import OPERATORS
-from flambeau_numpy.backend import NumpyBackend
-
-
-class Guest(NumpyBackend):
-    """Arrays like the host's, on a device that is not the host."""
-
-    name = "guest"
-    capabilities = type(NumpyBackend.capabilities)(storage_dtypes=NumpyBackend.capabilities.storage_dtypes, emulated={})
-
-    def to_host(self, array):
-        return np.array(array)
+from guest import Guest
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from flambeau_conformance.diverge_command import add_parser, main
 from flambeau_conformance.divergence import Lockstep, ulps
 from flambeau_conformance.engine import execute
 from flambeau_conformance.recorded import record
-from flambeau_numpy.backend import NumpyBackend
+from guest import Guest
 
 PROGRAM = """\
 import sys
@@ -48,33 +48,21 @@ sys.exit(int(sys.argv[1]) if len(sys.argv) > 1 else 0)
 """
 
 
-class Copy(NumpyBackend):
-    """The host's arrays on a device that is not the host."""
-
-    name = "copycat"
-    capabilities = type(NumpyBackend.capabilities)(
-        storage_dtypes=NumpyBackend.capabilities.storage_dtypes, emulated=NumpyBackend.capabilities.emulated
-    )
-
-    def to_host(self, array):
-        return np.array(array)
-
-
 @pytest.fixture
 def broken():
     """Offer the device with a change made to it."""
 
     def offer(change=lambda backend: None):
-        class Changed(Copy):
+        class Changed(Guest):
             def __init__(self):
                 super().__init__()
                 change(self)
 
-        discovery.unregister_backend(Copy.name)
+        discovery.unregister_backend(Guest.name)
         discovery.register_backend(Changed)
 
     yield offer
-    discovery.unregister_backend(Copy.name)
+    discovery.unregister_backend(Guest.name)
 
 
 @pytest.fixture
@@ -86,7 +74,7 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         (tmp_path / "program.py").write_text(text)
         parser = argparse.ArgumentParser()
         add_parser(parser.add_subparsers())
-        status = main(parser.parse_args(["diverge", "program.py", "--device", Copy.name, *words]))
+        status = main(parser.parse_args(["diverge", "program.py", "--device", Guest.name, *words]))
         return status, capsys.readouterr().out
 
     return run
@@ -185,12 +173,12 @@ def test_the_case_it_writes_fails_there_and_passes_on_the_host(name, broken, pro
     (case,) = divergence.load_cases("conformance_cases")
     assert case.id.startswith(("operators/", "views/")) and "/saved-" in case.id
     outcomes = {}
-    for device in (Copy.name, "cpu"):
+    for device in (Guest.name, "cpu"):
         with suite.session(device) as session:
             outcomes[device] = execute(case, session)
     assert outcomes["cpu"].status == "pass", outcomes["cpu"].message
     assert outcomes["cpu"].samples > 0
-    assert outcomes[Copy.name].status == "fail"
+    assert outcomes[Guest.name].status == "fail"
 
 
 def test_a_program_runs_as_python_runs_it(broken, program, capsys):
@@ -198,7 +186,7 @@ def test_a_program_runs_as_python_runs_it(broken, program, capsys):
     status, text = program(capsys, PROGRAM, "--", "7")
     assert status == 7
     assert text.startswith("done 2.99")
-    assert "operator calls agreed on copycat:0 and cpu" in text and "random draws" in text
+    assert "operator calls agreed on guest:0 and cpu" in text and "random draws" in text
     assert not Path("conformance_cases").exists()
     assert flambeau.get_default_device().type == "cpu"
 
@@ -281,7 +269,7 @@ def test_own_tolerances_replace_the_table(broken, program, capsys):
 
 def test_memory_shared_by_arguments_stays_shared(broken):
     broken()
-    x = flambeau.arange(6.0, device=Copy.name)
+    x = flambeau.arange(6.0, device=Guest.name)
     recorded = record(flambeau.add.op, (x[1:], x[:-1]), {}, x.device)
     one, two = recorded.build(flambeau.device("cpu"))[0]
     one.zero_()
@@ -294,7 +282,7 @@ def test_memory_shared_by_arguments_stays_shared(broken):
 
 def test_one_tensor_given_twice_stays_one(broken):
     broken()
-    x = flambeau.arange(3.0, device=Copy.name)
+    x = flambeau.arange(3.0, device=Guest.name)
     one, two = record(flambeau.add.op, (x, x), {}, x.device).build(flambeau.device("cpu"))[0]
     assert one is two
     with Lockstep(x.device, flambeau.device("cpu")) as mode:
@@ -305,8 +293,8 @@ def test_one_tensor_given_twice_stays_one(broken):
 
 def test_tensors_in_slices_are_arguments(broken):
     broken()
-    x = flambeau.arange(6.0, device=Copy.name)
-    ends = flambeau.tensor([1, 3], device=Copy.name)
+    x = flambeau.arange(6.0, device=Guest.name)
+    ends = flambeau.tensor([1, 3], device=Guest.name)
     with Lockstep(x.device, flambeau.device("cpu")) as mode:
         part = x[ends[0] : ends[1]]
     assert part.tolist() == [1.0, 2.0] and mode.found is None and mode.compared > 0

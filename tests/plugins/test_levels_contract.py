@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import fnmatch
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,26 +29,16 @@ from flambeau_conformance.levels import (
     transfers,
     views,
 )
-from flambeau_numpy import NumpyBackend
+from guest import Guests
 
 MODULES = {"transfers": transfers, "views": views, "memory": memory, "streams": streams, "determinism": determinism,
            "errors": errors}
 
 
-class Accelerator(NumpyBackend):
-    """The host's kernels behind a device of its own, which copies on the way in and out."""
+class Accelerator(Guests):
+    """The host's kernels behind devices of their own."""
 
     name = "levels_under_test"
-    capabilities = replace(NumpyBackend.capabilities, host=False, unified_memory=False)
-
-    def device_count(self) -> int:
-        return 2
-
-    def to_host(self, array: Any) -> Any:
-        return np.array(array)
-
-    def default_generator(self, index: int) -> Any:
-        return None
 
 
 @pytest.fixture
