@@ -44,7 +44,7 @@ class _OnDevice:
 
 
 class Launch(_OnDevice):
-    """Additions of ten numbers: 100 calls, divide the time by that."""
+    """Operators on ten numbers: 100 calls, divide the time by that."""
 
     def make(self):
         self.a, self.b = self.torch.ones(10, device=self.device), self.torch.ones(10, device=self.device)
@@ -54,6 +54,31 @@ class Launch(_OnDevice):
         a, b = self.a, self.b
         for _ in range(BATCH):
             a + b
+
+    def time_queue_100_negations(self, device):
+        a = self.a
+        for _ in range(BATCH):
+            a.neg()
+
+    def time_queue_100_additions_of_a_number(self, device):
+        a = self.a
+        for _ in range(BATCH):
+            a + 2.0
+
+    def time_queue_100_additions_in_place(self, device):
+        a, b = self.a, self.b
+        for _ in range(BATCH):
+            a.add_(b)
+
+    def time_100_views(self, device):
+        a = self.a
+        for _ in range(BATCH):
+            a[1:]
+
+    def time_100_items(self, device):
+        a = self.b[0]
+        for _ in range(BATCH):
+            a.item()
 
     def teardown(self, device):
         self.wait()
@@ -79,6 +104,14 @@ class Pointwise(_OnDevice):
 
     def time_exp(self, device):
         self.a.exp()
+        self.wait()
+
+    def time_sin(self, device):
+        self.a.sin()
+        self.wait()
+
+    def time_pow(self, device):
+        self.a ** 1.3
         self.wait()
 
     def time_sum(self, device):

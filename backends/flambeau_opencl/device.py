@@ -54,9 +54,10 @@ def probe(handle: Any, without: frozenset[str] = frozenset()) -> Traits:
         cpu=cpu, fp64="cl_khr_fp64" in extensions or bool(getattr(handle, "double_fp_config", 0)),
         fp16="cl_khr_fp16" in extensions, int64_atomics="cl_khr_int64_base_atomics" in extensions,
         subgroups=bool({"cl_khr_subgroups", "cl_intel_subgroups"} & extensions), images=images,
-        unified=bool(handle.host_unified_memory), coherent=cpu and _shares_memory(handle), units=max(1, handle.max_compute_units),
-        group=1 if cpu else min(256, handle.max_work_group_size), largest_group=handle.max_work_group_size,
-        local_memory=handle.local_mem_size, max_allocation=handle.max_mem_alloc_size,
+        unified=bool(handle.host_unified_memory), coherent=cpu and _shares_memory(handle),
+        units=max(1, handle.max_compute_units), group=1 if cpu else min(256, handle.max_work_group_size),
+        largest_group=handle.max_work_group_size, local_memory=handle.local_mem_size,
+        max_allocation=handle.max_mem_alloc_size,
         image_size=(handle.image2d_max_width, handle.image2d_max_height) if images else (0, 0))
     missing = {name: type(getattr(found, name))() for name in without if name != "image_size"}
     return replace(found, **missing)
@@ -211,7 +212,7 @@ class Device:
         self.faults.check_all()
 
     def check(self, lane: Lane | None = None) -> None:
-        """Raise what kernels found wrong with their data. This thread has waited for the lane, or for a point in one."""
+        """Raise what kernels found wrong with their data. This thread has waited for the lane, or a point in one."""
         self.faults.check(lane)
 
     # -- memory

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import itertools
 import os
 import re
@@ -96,6 +97,7 @@ class Programs:
             refusal = error
         while re.search(rf"\b{re.escape(kernel)}\b", text):
             with self.lock:
+                _keep(self.device.context)
                 if self.built[text, wide] is program:    # else another thread was faster
                     tried = self._rebuilt[text, wide] = self._rebuilt.get((text, wide), 0) + 1
                     if tried > REBUILDS:
@@ -151,6 +153,11 @@ class Programs:
         return " ".join(option for option, wanted in (
             ("-w", True), ("-DCHUNKED", traits.cpu), ("-DFP64", traits.fp64),
             ("-cl-fp32-correctly-rounded-divide-sqrt", rounded)) if wanted)
+
+
+def _keep(context: Any) -> None:
+    """Never free a context: PoCL ends the process where one has had a program that was damaged."""
+    ctypes.pythonapi.Py_IncRef(ctypes.py_object(context))
 
 
 def excerpt(source: str, log: str, around: int = 4, most: int = 3) -> str:

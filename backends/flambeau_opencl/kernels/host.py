@@ -44,8 +44,8 @@ def mapped(target: Array, *sources: Array) -> Iterator[tuple[Any, ...]]:
 def _bytes(block: Block, lane: Lane) -> Any:
     """The bytes of a block of a coherent device."""
     if block.host is None:
-        flags = cl.map_flags.READ | cl.map_flags.WRITE
-        block.host, _ = cl.enqueue_map_buffer(lane.queue, block.buffer, flags, 0, (block.size,), np.uint8,
+        both: Any = cl.map_flags.READ | cl.map_flags.WRITE
+        block.host, _ = cl.enqueue_map_buffer(lane.queue, block.buffer, both, 0, (block.size,), np.dtype(np.uint8),
                                               is_blocking=True)
     return block.host
 

@@ -199,10 +199,11 @@ def route(a: Array, b: Array) -> str:
 
 def _route(product: Product) -> str:
     traits, dtype, sizes = product.a.device.traits, product.a.dtype, product.sizes
+    few = sizes.k >= 2 * PART and sizes.count * sizes.m * sizes.n <= FEW     # and long, which BLAS sums less accurately
     if traits.cpu:
         blas = dtype.is_floating_point or dtype.is_complex
-        return "host" if blas and traits.unified and sizes.work >= _host_work(traits) else "plain"
-    few = sizes.k >= 2 * PART and sizes.count * sizes.m * sizes.n <= FEW
+        enough = HOST_WORK if few else _host_work(traits)
+        return "host" if blas and traits.unified and sizes.work >= enough else "plain"
     if few or min(sizes.m, sizes.n) < SMALL_SIDE or sizes.work < TILED_WORK:
         return "plain"
     if clblast.takes(product):

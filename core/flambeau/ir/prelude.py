@@ -190,26 +190,78 @@ FUNCTION f32x8 erf_f32x8(f32x8 x) {{
 }}
 #endif"""
 
-# Where one of eight numbers is large, PoCL's vector form is wrong for small ones beside it.
+# Conditions on all of eight numbers: drivers' own look at one after the other, as `fma` computes them.
+_NONE = """
+#ifdef VECTORS
+FUNCTION int none_f32x8(i32x8 found) {
+    const int4 four = found.lo | found.hi;
+    const int2 two = four.lo | four.hi;
+    return !(two.x | two.y);
+}
+#endif"""
+# Less the multiple of pi/2, whose parts but the last are so short that their products are exact; then two polynomials.
+# Large numbers one by one: where one of eight is large, PoCL's vector form is wrong for small ones beside it.
 _SINE = """
 #ifdef VECTORS
 FUNCTION f32x8 {name}_f32x8(f32x8 x) {{
-    if (!any(fabs(x) > 100.0f)) return {name}(x);
-    f32 single[8];
-    vstore8(x, 0, single);
-    for (int k = 0; k < 8; ++k) single[k] = {name}(single[k]);
-    return vload8(0, single);
+    if (!none_f32x8(!(fabs(x) <= 8192.0f))) {{
+        f32 single[8];
+        vstore8(x, 0, single);
+        for (int k = 0; k < 8; ++k) single[k] = {name}(single[k]);
+        return vload8(0, single);
+    }}
+    const f32x8 shifted = x * 0.63661977f + 12582912.0f, turns = shifted - 12582912.0f;    /* a whole number */
+    const i32x8 quarter = as_int8(shifted) + {quarter};
+    const f32x8 r = (((x - turns * 1.5703125f) - turns * 0.0004837512969970703f) - turns * 7.549533620476723e-08f)
+        - turns * 2.5633440682570896e-12f, s = r * r;
+    const f32x8 sine = r + r * s * (((-1.9515295891e-4f * s + 8.3321608736e-3f) * s) - 1.6666654611e-1f);
+    const f32x8 cosine = 1.0f + s * (((2.443315711809948e-5f * s - 1.388731625493765e-3f) * s
+                                      + 4.166664568298827e-2f) * s - 0.5f);
+    const f32x8 signed_ = as_float8(as_int8(sine) | (as_int8(r) & (i32x8)(-2147483647 - 1)));
+    return as_float8(as_int8(select(signed_, cosine, (quarter & 1) != 0)) ^ ((quarter & 2) << 30));
 }}
 #endif"""
-# By logarithm and exponential in float64, which are faster than drivers' own power and leave no error to see.
+_TANGENT = """
+#ifdef VECTORS
+FUNCTION f32x8 tan_f32x8(f32x8 x) {
+    if (none_f32x8(fabs(x) > 100.0f)) return tan(x);
+    f32 single[8];
+    vstore8(x, 0, single);
+    for (int k = 0; k < 8; ++k) single[k] = tan(single[k]);
+    return vload8(0, single);
+}
+#endif"""
+# By logarithm and exponential in float64, which are faster than drivers' own power and leave no error to see; by those
+# of our own, to ten digits, where no number is zero, infinite or none.
 _POW_VECTOR = """
 #ifdef VECTORS
 #ifdef FP64
+FUNCTION f64x4 log2_f64x4(f64x4 x) {
+    const ulong4 bits = as_ulong4(x) + 0x95f6200000000UL;    /* 0x3ff0... - 0x3fe6a09e...: carries at the root of 2 */
+    const f64x4 m = as_double4((bits & 0xfffffffffffffUL) + 0x3fe6a09e00000000UL);
+    const f64x4 t = (m - 1) / (m + 1), s = t * t;
+    return t * (2.8853900817779268 + s * (0.9617966939259756 + s * (0.5770780163555854 + s * (0.4121985831111324
+        + s * (0.3205988979753252 + s * 0.2623081892525388)))))
+        + (as_double4((bits >> 52) | 0x4330000000000000UL) - 4503599627371519.0);
+}
+FUNCTION f64x4 exp2_f64x4(f64x4 y) {
+    const f64x4 x = min(max(y, -400.0), 400.0), shifted = x + 6755399441055744.0;
+    const f64x4 f = (x - (shifted - 6755399441055744.0)) * 0.69314718055994531;
+    const f64x4 p = 1 + f * (1 + f * (1.0 / 2 + f * (1.0 / 6 + f * (1.0 / 24 + f * (1.0 / 120 + f * (1.0 / 720
+        + f * (1.0 / 5040)))))));
+    return as_double4(as_ulong4(p) + (as_ulong4(shifted) << 52));
+}
 FUNCTION f32x8 pow_f32x8(f32x8 x, f32x8 y) {
     const f32x8 size = fabs(x), half_ = y * 0.5f;
     f32x8 z;
-    z.lo = convert_float4(exp2(convert_double4(y.lo) * log2(convert_double4(size.lo))));
-    z.hi = convert_float4(exp2(convert_double4(y.hi) * log2(convert_double4(size.hi))));
+    if (none_f32x8(!((size > 0.0f) & (size < (f32x8)(INFINITY)) & (fabs(y) < (f32x8)(INFINITY))))) {
+        z.lo = convert_float4(exp2_f64x4(convert_double4(y.lo) * log2_f64x4(convert_double4(size.lo))));
+        z.hi = convert_float4(exp2_f64x4(convert_double4(y.hi) * log2_f64x4(convert_double4(size.hi))));
+        if (none_f32x8(x < 0.0f)) return z;
+    } else {
+        z.lo = convert_float4(exp2(convert_double4(y.lo) * log2(convert_double4(size.lo))));
+        z.hi = convert_float4(exp2(convert_double4(y.hi) * log2(convert_double4(size.hi))));
+    }
     const i32x8 whole = rint(y) == y, odd = whole & (rint(half_) != half_);
     z = select(z, -z, signbit(x) & odd);
     z = select(z, (f32x8)(NAN), (x < 0.0f) & (whole == 0) & (size != (f32x8)(INFINITY)));
@@ -222,12 +274,15 @@ FUNCTION f32x8 pow_f32x8(f32x8 x, f32x8 y) { return pow(x, y); }
 
 FUNCTIONS: dict[str, Function] = {
     "erf": Function(vector=_ERF),
-    **{name: Function(vector=_SINE.format(name=name)) for name in ("sin", "cos", "tan")},
+    "none": Function(vector=_NONE),
+    "sin": Function(vector=_SINE.format(name="sin", quarter=0), needs=("none",)),
+    "cos": Function(vector=_SINE.format(name="cos", quarter=1), needs=("none",)),
+    "tan": Function(vector=_TANGENT, needs=("none",)),
     "trunc_divide": Function(integer=_TRUNC),
     "fmod": Function(integer=_REST),
     "floor_divide": Function(integer=_FLOOR_INT, real=_FLOOR, needs=("trunc_divide", "fmod")),
     "remainder": Function(integer=_REMAINDER_INT, real=_REMAINDER, needs=("fmod",)),
-    "pow": Function(integer=_POW, vector=_POW_VECTOR),
+    "pow": Function(integer=_POW, vector=_POW_VECTOR, needs=("none",)),
     "size": Function(integer=_SIZE),
     "gcd": Function(integer=_GCD, needs=("size",)),
     "lcm": Function(integer=_LCM, needs=("gcd", "size")),

@@ -304,3 +304,17 @@ print(x.tolist())
     program = program.replace("torch.opencl.", "torch.get_device_module('opencl').")
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=100)
     assert run.stdout == "[6.0, 8.0, 10.0]\n", run.stderr
+
+
+@pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="batch threads are Linux's")
+def test_a_processors_threads_do_not_interrupt_the_one_that_launches(opencl):
+    program = ("import os, flambeau\n"
+               "before = set(os.listdir('/proc/self/task'))\n"
+               "flambeau.ones(2, device='opencl').add(1).tolist()\n"
+               "new = set(os.listdir('/proc/self/task')) - before\n"
+               "print(len(new), {os.sched_getscheduler(int(each)) for each in new}, os.sched_getscheduler(0))")
+    run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    if platforms.devices()[0][0].platform.name.strip() != "Portable Computing Language":
+        pytest.skip("drivers start their threads when they like")
+    assert run.stdout.split()[1:] == [f"{{{os.SCHED_BATCH}}}", str(os.SCHED_OTHER)]

@@ -1,5 +1,6 @@
 """Products of matrices: every route of the OpenCL backend against NumPy, forced where the device would take another."""
 
+import dataclasses
 import importlib.util
 import itertools
 import json
@@ -59,6 +60,27 @@ def test_views_with_gaps(opencl, kernels, monkeypatch):
     monkeypatch.setattr(kernels, "HOST_WORK", 1)
     _close(x @ y, wanted)
     _close(x.expand(3, 10, 10) @ y, np.broadcast_to(a[::2, ::3], (3, 10, 10)) @ b[::3, ::4])
+
+
+def test_the_host_computes_in_memory_that_has_to_be_mapped(opencl, kernels, monkeypatch):
+    device = flambeau.empty(1, device=opencl)._kind.backend._devices[0]
+    monkeypatch.setattr(device, "traits", dataclasses.replace(device.traits, coherent=False))
+    monkeypatch.setattr(kernels, "HOST_WORK", 1)
+    a, b = _values((20, 30), "float32"), _values((30, 40), "float32", 1)
+    x, y = flambeau.from_numpy(a).to(opencl), flambeau.from_numpy(b).to(opencl)
+    for _ in range(3):
+        _close((x + 1) @ y[:, ::2], (a + 1) @ b[:, ::2])
+
+
+def test_what_the_host_computes_follows_and_precedes_kernels(opencl, kernels, monkeypatch):
+    """Blocks are mapped once: what kernels write before and after is seen all the same."""
+    monkeypatch.setattr(kernels, "HOST_WORK", 1)
+    a = _values((64, 64), "float32") / 8
+    x = y = flambeau.from_numpy(a).to(opencl)
+    wanted = a
+    for _ in range(20):
+        x, wanted = (x @ y).tanh() + 1, np.tanh(wanted @ a) + 1
+    np.testing.assert_allclose(x.cpu().numpy(), wanted, rtol=1e-3, atol=1e-3)
 
 
 @pytest.mark.parametrize("host_work", [1, 1 << 60])

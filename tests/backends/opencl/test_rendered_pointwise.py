@@ -199,3 +199,39 @@ def test_an_operator_registered_later_has_a_kernel(opencl: str, kernels: Any) ->
     finally:
         registry.withdraw(made)
     assert "test_squares_apart" not in kernels
+
+
+# ---------------------------------------------------------------------------------------------- functions of vectors
+@pytest.mark.parametrize("name", ["sin", "cos"])
+@pytest.mark.parametrize("reach", [1.0, 8192.0, 1e5])
+def test_sines_to_a_few_units_in_the_last_place(opencl: str, name: str, reach: float) -> None:
+    multiples = np.arange(-5000, 5000) * (np.pi / 2)
+    values = np.concatenate([np.random.default_rng(0).uniform(-reach, reach, 10_000), multiples]).astype(np.float32)
+    found = getattr(on(opencl, values), name)().cpu().numpy()
+    wanted = getattr(np, name)(values.astype(np.float64))
+    assert np.abs((found - wanted) / np.spacing(np.abs(wanted).astype(np.float32))).max() < 4
+
+
+def test_the_sine_of_what_is_hardly_a_number(opencl: str) -> None:
+    values = np.tile(np.array([-0.0, 0.0, 1e-40, -1e-20], np.float32), 4)
+    found = on(opencl, values).sin().cpu().numpy()
+    np.testing.assert_array_equal(found, values)
+    np.testing.assert_array_equal(np.signbit(found), np.signbit(values))
+    values[[0, 5]] = np.inf, np.nan
+    assert np.isnan(on(opencl, values).sin().cpu().numpy()).nonzero()[0].tolist() == [0, 5]
+
+
+@pytest.mark.parametrize(("exponent", "scale"), [(1.3, 1.0), (1.3, 1e5), (-7.7, 3.0), (40.0, 1.0), (20.5, 100.0)])
+def test_powers_to_the_last_place(opencl: str, exponent: float, scale: float) -> None:
+    values = np.random.default_rng(0).uniform(0, scale, 10_000).astype(np.float32)
+    with np.errstate(over="ignore"):
+        wanted = (values.astype(np.float64) ** np.float64(np.float32(exponent))).astype(np.float32)
+    np.testing.assert_array_max_ulp((on(opencl, values) ** exponent).cpu().numpy(), wanted, 1)
+
+
+def test_powers_of_every_sign(opencl: str) -> None:
+    special = np.array([-np.inf, -2, -1, -0.5, -0.0, 0.0, 0.5, 1, 3, np.inf, np.nan, 1e38, -1e-38], np.float32)
+    base, exponent = (each.ravel() for each in np.meshgrid(special, special))
+    with np.errstate(all="ignore"):
+        wanted = np.power(base, exponent)
+    np.testing.assert_allclose((on(opencl, base) ** on(opencl, exponent)).cpu().numpy(), wanted, rtol=1e-6)
