@@ -5,6 +5,7 @@ Nothing is opened before it is used: listing the devices of a machine asks their
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
 import weakref
@@ -15,7 +16,7 @@ from typing import Any
 
 import pyopencl as cl
 
-from flambeau.errors import ArgumentValueError, OutOfMemoryError, message
+from flambeau.errors import ArgumentValueError, FlambeauError, OutOfMemoryError, message
 from flambeau_opencl.errors import Faults, code_name, described
 from flambeau_opencl.memory import Allocator, Memory
 from flambeau_opencl.program import Family, Programs
@@ -256,6 +257,15 @@ _devices: weakref.WeakSet[Device] = weakref.WeakSet()
 _inherited: list[Any] = []     # what a forked process must not even release: it belongs to its parent
 
 
+def _before_fork() -> None:
+    """Let what is queued run first: a driver's thread that is just loading a kernel would leave the forked process a
+    dynamic loader that fails over the next library."""
+    for device in list(_devices):
+        if "context" in vars(device):
+            with contextlib.suppress(FlambeauError):
+                device.finish()
+
+
 def _after_fork() -> None:
     """In a forked process, close the devices that its parent has opened: drivers' threads are not there any more."""
     for device in list(_devices):
@@ -267,7 +277,7 @@ def _after_fork() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
+    os.register_at_fork(before=_before_fork, after_in_child=_after_fork)
 
 
 def _sizes(traits: Traits, items: int) -> tuple[tuple[int], tuple[int]]:
