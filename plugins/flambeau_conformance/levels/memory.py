@@ -95,12 +95,15 @@ def resident() -> int:
 def _left_behind(context: Context, call: Callable[[], Any], count: int) -> tuple[int, int]:
     """(objects of Python's, bytes on the device) that are there after some calls and were not before.
 
-    Between collections, which empty Python's free lists: those grow with every tuple that is made from a generator.
+    Between collections, which empty Python's free lists: those grow with every tuple that is made from a generator. And
+    with the device at rest: what is on the way to it is held until it has arrived.
     """
+    context.backend.synchronize(index_of(context))
     gc.collect()
     before = sys.getallocatedblocks(), allocated(context)
     for _ in range(count):
         call()
+    context.backend.synchronize(index_of(context))
     gc.collect()
     return sys.getallocatedblocks() - before[0], allocated(context) - before[1]
 
