@@ -333,7 +333,7 @@ class General:
         kind = next((operands[position].dtype for position in self.promoted
                      if operands[position].__class__ is Array), arrays[0].dtype)
         if any(each.shape != shape for each in arrays):
-            shape = broadcast([each.shape for each in arrays])
+            shape = broadcast_shapes(*[each.shape for each in arrays], op=self.op.name)
         loop = self.op.loop(kind)
         if any(each.__class__ is Array and each.dtype is not wanted.dtype
                for each, wanted in zip(operands, loop.operands, strict=True)):
@@ -405,19 +405,6 @@ def straight(operand: Any, shape: tuple[int, ...], loop: Pointwise) -> Any:
     if operand.__class__ is not Array or operand.dense or operand.shape != shape:
         return operand
     return contiguous(operand) if operand.strides[-1] != 1 or clike.vectors(loop) is not None else operand
-
-
-def broadcast(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """The shape that arrays broadcast to; ValueError where they do not."""
-    rank = max(map(len, shapes))
-    result = [1] * rank
-    for shape in shapes:
-        for d, size in enumerate(shape, rank - len(shape)):
-            if size != 1 and result[d] != size:
-                if result[d] != 1:
-                    raise ValueError(f"shapes {', '.join(str(list(each)) for each in shapes)} do not broadcast")
-                result[d] = size
-    return tuple(result)
 
 
 # ---------------------------------------------------------------------------------------------- the short ways

@@ -308,9 +308,10 @@ print(x.tolist())
 
 @pytest.mark.skipif(not hasattr(os, "SCHED_BATCH"), reason="batch threads are Linux's")
 def test_a_processors_threads_do_not_interrupt_the_one_that_launches(opencl):
-    program = ("import os, flambeau\n"
+    program = ("import os, time, flambeau\n"
                "before = set(os.listdir('/proc/self/task'))\n"
                "flambeau.ones(2, device='opencl').add(1).tolist()\n"
+               "time.sleep(0.5)    # the thread that loaded the plugin has ended\n"
                "new = set(os.listdir('/proc/self/task')) - before\n"
                "print(len(new), {os.sched_getscheduler(int(each)) for each in new}, os.sched_getscheduler(0))")
     run = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
