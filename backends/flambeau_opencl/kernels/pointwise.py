@@ -24,6 +24,7 @@ from flambeau.ir.dialect import C_TYPES, RANK, STRUCT_FORMATS
 from flambeau.ir.expr import trace
 from flambeau.ir.loops import Operand, Pointwise, Result
 from flambeau.registry import LISTENERS, OPERATORS, WITHDRAWALS, OpDef
+from flambeau.shapes import broadcast_shapes
 from flambeau_opencl.array import Array, empty, like
 from flambeau_opencl.kernels.movement import collapse, contiguous
 from flambeau_opencl.launch import NARROW
