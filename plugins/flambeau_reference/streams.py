@@ -220,12 +220,13 @@ class StreamsBackend(ReferenceBackend):
         with self.lock:
             queue = self.current(index)
             pool = queue.pools.setdefault(size, deque())
-            block = next((each for each in tuple(pool) if all(map(queue.knows, each.holds))), None)
-            if block is None:
-                self.ledgers[index].check(size)
-                return PooledMemory(self, index, size, Block(size), pool)
-            pool.remove(block)
-            return PooledMemory(self, index, size, block, pool)
+            for _ in range(len(pool)):     # not by iterating: destructors add to it at any time
+                block = pool.popleft()
+                if all(map(queue.knows, block.holds)):
+                    return PooledMemory(self, index, size, block, pool)
+                pool.append(block)
+            self.ledgers[index].check(size)
+            return PooledMemory(self, index, size, Block(size), pool)
 
     def empty(self, shape: tuple[int, ...], dtype: dtype, index: int) -> Array:
         with self.lock:
