@@ -47,7 +47,7 @@ FUNCTION $T floor_divide_$T($T a, $T b) {
 _FLOOR = """
 FUNCTION $T floor_divide_$T($T a, $T b) {
     if (b == 0) return a / b;
-    $T rest = fmod(a, b);
+    $T rest = isinf(a) ? ($T)NAN : fmod(a, b);    /* compilers fold fmod of an infinite constant to some number */
     $T quotient = (a - rest) / b;
     if (rest != 0 && (b < 0) != (rest < 0)) quotient -= 1;
     if (quotient == 0) return copysign(($T)0, a / b);
@@ -61,7 +61,7 @@ FUNCTION $T remainder_$T($T a, $T b) {
 }"""
 _REMAINDER = """
 FUNCTION $T remainder_$T($T a, $T b) {
-    $T rest = fmod(a, b);
+    $T rest = isinf(a) ? ($T)NAN : fmod(a, b);
     return (rest != 0 && (rest < 0) != (b < 0)) ? rest + b : rest;
 }"""
 _POW = """
