@@ -320,7 +320,8 @@ class _Lowering:
         kind = fd.uint8 if kind.category == BOOL else kind
         texts = [self.get(each, kind) for each in values]
         if kind.category == FLOAT and op == "fmod":
-            return Value(f"fmod({', '.join(texts)})", kind)
+            rest = f"fmod({', '.join(texts)})"     # which compilers fold to some number for an infinite constant
+            return Value(rest if self.width > 1 else f"(isinf({texts[0]}) ? ({C_TYPES[kind]})NAN : {rest})", kind)
         if kind.category == FLOAT and op == "trunc_divide":
             return Value(f"trunc({texts[0]} / {texts[1]})", kind)
         if kind.category == INTEGER:
