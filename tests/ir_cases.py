@@ -94,7 +94,7 @@ class Trees:
             return ir.cast(ir.cast(x if self.category == INTEGER else _plain(x), choose(names)), "operands")
         if op in _ONE:
             return ir.apply(op, x)
-        y = self.number(depth - 1)
+        y = self.leaf() if op == "copysign" else self.number(depth - 1)    # nothing says which sign a computed nan has
         if op == "where":
             return ir.where(self.truth(depth - 1), x, y)
         if op == "power":
