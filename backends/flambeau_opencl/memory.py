@@ -13,7 +13,6 @@ from __future__ import annotations
 import gc
 import threading
 from collections import OrderedDict, deque
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pyopencl as cl
@@ -89,11 +88,14 @@ class Allocator:
         lane = lane or self.device.lane
         wanted = SMALLEST if size <= SMALLEST else size_class(size)
         if self.returned:    # what was given back last is most often just what is wanted, and the counts stay
-            last = self._taken(self.returned.pop)
-            if last is not None and last[2] == wanted == last[0].size and not last[1] and last[0].lane is lane:
-                self.counts["allocations"] += 1
-                return Memory(self.device, size, wanted, last[0])
-            if last is not None:
+            try:
+                last = self.returned.pop()
+            except IndexError:
+                pass         # another thread was faster
+            else:
+                if last[2] == wanted == last[0].size and not last[1] and last[0].lane is lane:
+                    self.counts["allocations"] += 1
+                    return Memory(self.device, size, wanted, last[0])
                 self.returned.append(last)
         with self.lock:
             if self.returned or self._waiting:
@@ -106,13 +108,6 @@ class Allocator:
             if self.allocated > self.peak:
                 self.peak = self.allocated
         return Memory(self.device, size, wanted, block)
-
-    def _taken(self, pop: Callable[[], Returned]) -> Returned | None:
-        """One of what was given back, by a method of `returned`; None where another thread was faster."""
-        try:
-            return pop()
-        except IndexError:
-            return None
 
     def _reuse(self, lane: Lane, wanted: int) -> Block | None:
         """An unused block of the size, or of the next one."""
@@ -132,8 +127,11 @@ class Allocator:
 
     def _work_off(self) -> None:
         """Sort what destructors have left: for use again, or to wait for other lanes. The lock is held."""
-        while (each := self._taken(self.returned.popleft)) is not None:    # `take` pops without the lock
-            block, users, counted = each
+        while self.returned:
+            try:
+                block, users, counted = self.returned.popleft()
+            except IndexError:
+                break        # `take` pops without the lock
             self.allocated -= counted
             if users:
                 self._waiting.append(([lane.marker() for lane in users], block))
