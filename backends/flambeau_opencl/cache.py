@@ -122,16 +122,22 @@ def _checked(data: bytes) -> bytes | None:
     return binary if good else None
 
 
-def cache_for(device: Device) -> BinaryCache | None:
-    """The cache that a device's programs use, as FLAMBEAU_OPENCL_CACHE says; None for none."""
+def folder() -> Path | None:
+    """The directory for what is kept, as FLAMBEAU_OPENCL_CACHE says; None for none."""
     setting = os.environ.get(SETTING, "auto")
     if setting == "off":
         return None
     if setting in ("auto", "on"):
-        if setting == "auto":
-            from pyopencl.characterize import has_src_build_cache
-            if has_src_build_cache(device.handle):
-                return None
         from platformdirs import user_cache_path
-        return BinaryCache(device, user_cache_path("flambeau") / "opencl")
-    return BinaryCache(device, Path(setting).expanduser())
+        return user_cache_path("flambeau") / "opencl"
+    return Path(setting).expanduser()
+
+
+def cache_for(device: Device) -> BinaryCache | None:
+    """The cache that a device's programs use; None for none, as where the driver has one and nobody asked for ours."""
+    directory = folder()
+    if directory is not None and os.environ.get(SETTING, "auto") == "auto":
+        from pyopencl.characterize import has_src_build_cache
+        if has_src_build_cache(device.handle):
+            return None
+    return None if directory is None else BinaryCache(device, directory)

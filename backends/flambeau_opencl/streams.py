@@ -1,166 +1,80 @@
-"""Lanes and streams: the driver's command queues, and the core's queues made of them.
-
-A lane is one in-order command queue. Blocks of memory belong to lanes, so there are few of them: streams that a program
-makes take turns on at most `LANES` lanes of their device, as streams that nobody distinguishes may share a queue.
-"""
+"""Lanes of OpenCL: command queues, and their events."""
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
 import pyopencl as cl
 
-from flambeau.errors import DeviceError, message
-from flambeau.queues import Marker, Queue
+from flambeau.queues import Marker
+from flambeau_clike.lanes import Event, Lane, Stream
 
-if TYPE_CHECKING:
-    from flambeau_opencl.device import Device
-
-LANES = 16
-PENDING = 64 << 20     # bytes of host memory that uploads may hold until they have run,
-UPLOADS = 64           # and how many of them
-MOMENT = 0.002         # seconds in which a driver tells that it has nothing to do,
-PATIENCE = 0.1         # and that it may take where it has just been waited for
+PATTERN = 128          # bytes that a buffer can be filled with
 
 
-def reached(event: Any) -> bool:
-    """Whether an event of the driver's has happened, or failed."""
-    return bool(event.command_execution_status <= 0)
+class CommandQueue(Lane):
+    """A command queue."""
 
+    __slots__ = ()
 
-class Lane:
-    """One in-order command queue of a device, and the host memory that its pending uploads read."""
-
-    __slots__ = ("_pending", "_uploads", "device", "finished", "queue")
-
-    def __init__(self, device: Device, queue: Any) -> None:
-        self.device, self.queue = device, queue
-        self._uploads: deque[tuple[Any, int]] = deque()
-        self._pending = 0
-        self.finished = 0.0     # when it was last waited for, by time.perf_counter()
-
-    def close(self) -> Any:
-        """Take the command queue away: what asks for it from now on raises DeviceError. Gives it."""
-        queue = self.queue
-        del self.queue
-        return queue
-
-    def __getattr__(self, name: str) -> Any:     # asked for what is not there: the queue of a lane that was closed
-        if name != "queue":
-            raise AttributeError(f"a lane has no attribute {name!r}")
-        raise DeviceError(message(
-            f"device {self.device.label!r}", "cannot be used in a process that was forked after its first use",
-            next_step="start processes by multiprocessing.get_context('spawn'), or use the device in them only"))
+    @property
+    def address(self) -> int:
+        return int(self.queue.int_ptr)
 
     def marker(self) -> Any:
-        """An event that is reached when all that is queued so far has run."""
         event = cl.enqueue_marker(self.queue)
         self.queue.flush()
         return event
 
+    def reached(self, event: Any) -> bool:
+        return bool(event.command_execution_status <= 0)
+
     def after(self, events: list[Any]) -> None:
-        """Let what is queued from now on run after some events, of any lane of the device."""
         cl.enqueue_barrier(self.queue, wait_for=events)
 
-    def hold(self, event: Any, size: int) -> None:
-        """Keep an upload's event, and with it the host memory that it reads, until it has run."""
-        self._uploads.append((event, size))
-        self._pending += size
-        while self._pending > PENDING or len(self._uploads) > UPLOADS:
-            self._drop()
-        self.trim()
+    def record(self, stream: Stream, timing: bool) -> Event:
+        return TimedEvent(stream) if timing else Event(stream, False, self.marker())
 
-    def trim(self) -> None:
-        """Drop the uploads that have run."""
-        while self._uploads:
-            try:
-                event = self._uploads[0][0]
-            except IndexError:   # another thread was faster
-                return
-            if not reached(event):
-                return
-            self._drop()
+    def drain(self) -> None:
+        self.queue.finish()
 
-    def _drop(self) -> None:
-        try:
-            event, size = self._uploads.popleft()
-        except IndexError:
-            self._pending = 0
-            return
-        self._pending -= size
-        event.wait()    # its destructor would, too, but without letting other threads of Python's run
+    def fill(self, buffer: Any, pattern: bytes, offset: int, size: int) -> None:
+        cl.enqueue_fill_buffer(self.queue, buffer, pattern, offset, size)
 
-    def finish(self) -> None:
-        """Wait until everything has run."""
-        try:
-            self.queue.finish()
-        except cl.Error as error:
-            raise self.device.faults.translated(error, "waiting") from error
-        self.finished = time.perf_counter()
-        self.trim()
+    def copy(self, target: Any, source: Any, size: int, target_offset: int, source_offset: int) -> None:
+        cl.enqueue_copy(self.queue, target, source, byte_count=size, src_offset=source_offset,
+                        dst_offset=target_offset)
+
+    def upload(self, buffer: Any, array: Any) -> None:
+        size = array.nbytes
+        if size <= PATTERN:    # the driver takes a copy itself; blocks have room for the rounding up
+            room = 1 << (size - 1).bit_length()
+            cl.enqueue_fill_buffer(self.queue, buffer, array.tobytes().ljust(room, b"\0"), 0, room)
+        else:
+            self.hold(cl.enqueue_copy(self.queue, buffer, np.array(array, order="C"), is_blocking=False), size)
+
+    def write(self, buffer: Any, array: Any) -> None:
+        cl.enqueue_copy(self.queue, buffer, np.ascontiguousarray(array), is_blocking=True)
+
+    def read(self, target: Any, buffer: Any, offset: int = 0) -> None:
+        cl.enqueue_copy(self.queue, target, buffer, is_blocking=True, src_offset=offset)
 
 
-class Stream(Queue):
-    """A queue of the core's on a lane."""
+class TimedEvent(Event):
+    """An event in a queue beside the lane that has a clock, right behind the lane's."""
 
-    def __init__(self, backend: Any, index: int, lane: Lane, priority: int = 0) -> None:
-        super().__init__(backend, index, priority)
-        self.lane, self.native = lane, lane.queue.int_ptr
+    def __init__(self, stream: Stream) -> None:
+        super().__init__(stream, True, stream.lane.marker())
+        clock = stream.lane.device.clock    # type: ignore[attr-defined]  # a device of this package
+        self._timed = cl.enqueue_marker(clock, wait_for=[self.event])
+        clock.flush()
 
-    def query(self) -> bool:
-        event = self.lane.marker()      # a driver needs a moment to find that there is nothing before it
-        now = time.perf_counter()
-        late = now + (MOMENT if now - self.lane.finished > PATIENCE else PATIENCE)   # most often there is nothing then
-        pause = 0.0
-        while not reached(event):
-            if time.perf_counter() > late:
-                return False
-            time.sleep(pause)           # on a processor, for the threads that do the work
-            pause = min(pause + 2e-5, 2e-4)
-        return True
-
-    def synchronize(self) -> None:
-        self.lane.finish()
-        self.lane.device.check(self.lane)
-
-    def record(self, timing: bool) -> Marker:
-        return Event(self, timing)
-
-    def wait(self, marker: Marker) -> None:
-        assert isinstance(marker, Event)
-        if marker.queue.lane.device is self.lane.device:
-            self.lane.after([marker.event])
-        else:      # which its own driver, or context, knows alone
-            marker.synchronize()
-
-
-class Event(Marker):
-    """A marker in a lane. One with `timing` is in a queue beside it that has a clock, right behind the lane's."""
-
-    def __init__(self, stream: Stream, timing: bool) -> None:
-        self.queue: Stream = stream
-        self.timing = timing
-        self.event = stream.lane.marker()
-        if timing:
-            clock = stream.lane.device.clock
-            self._timed = cl.enqueue_marker(clock, wait_for=[self.event])
-            clock.flush()
-
-    def query(self) -> bool:
-        return reached(self.event)
-
-    def synchronize(self) -> None:
-        device = self.queue.lane.device
-        try:
-            (self._timed if self.timing else self.event).wait()
-        except cl.Error as error:
-            raise device.faults.translated(error, "waiting for an event") from error
-        device.check()     # the lane may have gone on
+    def wait_for(self) -> None:
+        self._timed.wait()
 
     def elapsed(self, start: Marker) -> float:
-        assert isinstance(start, Event)
+        assert isinstance(start, TimedEvent)
         self._timed.wait()
         start._timed.wait()
         return float(self._timed.profile.end - start._timed.profile.end) / 1e6

@@ -24,7 +24,7 @@ def _name(op, ndim):
 @pytest.fixture(params=["as chosen", "small chunks"])
 def chunks(opencl, request, monkeypatch):
     if request.param == "small chunks":
-        from flambeau_opencl.kernels import conv
+        from flambeau_clike.kernels import conv
         monkeypatch.setattr(conv, "CHUNK", 50)
         monkeypatch.setattr(conv, "CHUNK_GPU", 50)
 

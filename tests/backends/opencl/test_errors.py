@@ -13,9 +13,9 @@ from flambeau.ir.faults import FAULTS, HEADER
 pytest.importorskip("pyopencl", reason="pyopencl is not installed: pip install 'flambeau[opencl]'")
 import pyopencl as cl
 
-from flambeau_opencl.array import Array
-from flambeau_opencl.launch import launch
-from flambeau_opencl.program import Family
+from flambeau_clike.array import Array
+from flambeau_clike.launch import launch
+from flambeau_clike.program import Family
 
 TAKE = Family("checked_take", """
 KERNEL $NAME(ARRAY(f32, out), ARRAY(f32, input), ARRAY(i64, index), i64 size, i64 n, i64 code, ERRORS) {

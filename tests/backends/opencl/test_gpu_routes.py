@@ -20,13 +20,13 @@ def gpu(opencl, monkeypatch):
 
 
 def _up(device, shape, seed=0):
-    from flambeau_opencl.transfers import from_host
+    from flambeau_clike.transfers import from_host
     values = np.random.default_rng(seed).standard_normal(shape).astype("float32")
     return values, from_host(values, device)
 
 
 def _same(found, wanted):
-    from flambeau_opencl.transfers import to_host
+    from flambeau_clike.transfers import to_host
     np.testing.assert_allclose(to_host(found), wanted, rtol=1e-3, atol=1e-3)
 
 
@@ -37,7 +37,8 @@ def _reference(name, *args):
 
 
 def test_products_take_tiles_or_blocks(gpu):
-    from flambeau_opencl.kernels import clblast, matmul
+    from flambeau_clike.kernels import matmul
+    from flambeau_opencl import clblast
     for (first, second), wanted in ((((2, 70, 33), (33, 90)), "tiled"), (((1, 300), (300, 40)), "plain"),
                                     (((64, 64), (64, 64)), "tiled"), (((5, 4, 6), (5, 6, 3)), "plain")):
         (a, x), (b, y) = _up(gpu, first), _up(gpu, second, 1)
@@ -48,7 +49,7 @@ def test_products_take_tiles_or_blocks(gpu):
 
 
 def test_without_local_memory(gpu):
-    from flambeau_opencl.kernels import matmul
+    from flambeau_clike.kernels import matmul
     gpu.traits = dataclasses.replace(gpu.traits, local_memory=0)
     (a, x), (b, y) = _up(gpu, (64, 64)), _up(gpu, (64, 64), 1)
     assert matmul.route(x, y) in ("plain", "clblast")
@@ -58,7 +59,7 @@ def test_without_local_memory(gpu):
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 def test_convolutions(gpu, ndim):
-    from flambeau_opencl.kernels import conv
+    from flambeau_clike.kernels import conv
     form = ((2,) * ndim, (1,) * ndim, (1,) * ndim, 2)
     spatial = (7, 6, 5)[:ndim]
     (a, x), (b, w) = _up(gpu, (3, 4, *spatial)), _up(gpu, (8, 2, *(3,) * ndim), 1)
@@ -72,7 +73,7 @@ def test_convolutions(gpu, ndim):
 
 @pytest.mark.parametrize("ndim", [1, 2, 3])
 def test_pools(gpu, ndim):
-    from flambeau_opencl.kernels import pooling
+    from flambeau_clike.kernels import pooling
     spatial, kernel, stride, padding = (7, 6, 5)[:ndim], (3,) * ndim, (2,) * ndim, (1,) * ndim
     a, x = _up(gpu, (2, 3, *spatial))
     out = tuple((size + 2 - 3) // 2 + 1 for size in spatial)
@@ -89,7 +90,7 @@ def test_pools(gpu, ndim):
 
 
 def test_factorizations(gpu):
-    from flambeau_opencl.kernels import linalg
+    from flambeau_clike.kernels import linalg
     a, x = _up(gpu, (5, 6, 6))
     b, y = _up(gpu, (5, 6, 2), 1)
     _same(linalg.solve(x, y), np.linalg.solve(a, b))

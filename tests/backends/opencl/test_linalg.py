@@ -124,7 +124,7 @@ def test_what_cannot_be_done_is_said_at_once(opencl):
 
 
 def test_large_matrices_run_on_the_host_and_are_counted(opencl):
-    from flambeau_opencl.kernels import linalg
+    from flambeau_clike.kernels import linalg
     n = max(linalg.LARGEST_DIRECT) + 1
     matrix = flambeau.eye(n).to(opencl) * 4
     with pytest.raises(RuntimeError, match="linalg_cholesky"):     # where nothing may come from the host

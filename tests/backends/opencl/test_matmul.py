@@ -16,8 +16,15 @@ SHAPES = [((3, 4), (4, 5)), ((1, 7), (7, 1)), ((33, 17), (17, 41)), ((2, 1, 3, 4
 
 
 @pytest.fixture
+def host(opencl):
+    """The module of the route "host", whose thresholds tests change."""
+    from flambeau_opencl import host
+    return host
+
+
+@pytest.fixture
 def kernels(opencl):
-    from flambeau_opencl.kernels import matmul
+    from flambeau_clike.kernels import matmul
     return matmul
 
 
@@ -44,37 +51,37 @@ def _close(found, wanted):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("route", ["as chosen", "host"])
-def test_layouts_and_broadcasting(opencl, kernels, monkeypatch, dtype, route):
+def test_layouts_and_broadcasting(opencl, kernels, monkeypatch, dtype, route, host):
     if route == "host":
-        monkeypatch.setattr(kernels, "HOST_WORK", 1)
+        monkeypatch.setattr(host, "HOST_WORK", 1)
     for (first, second), turned_a, turned_b in itertools.product(SHAPES, (False, True), (False, True)):
         a, b = _values(first, dtype), _values(second, dtype, 1)
         _close(_on(opencl, a, turned_a) @ _on(opencl, b, turned_b), np.matmul(a, b))
 
 
-def test_views_with_gaps(opencl, kernels, monkeypatch):
+def test_views_with_gaps(opencl, kernels, monkeypatch, host):
     a, b = _values((20, 30), "float32"), _values((30, 40), "float32", 1)
     wanted = a[::2, ::3] @ b[::3, ::4]
     x, y = flambeau.from_numpy(a).to(opencl)[::2, ::3], flambeau.from_numpy(b).to(opencl)[::3, ::4]
     _close(x @ y, wanted)
-    monkeypatch.setattr(kernels, "HOST_WORK", 1)
+    monkeypatch.setattr(host, "HOST_WORK", 1)
     _close(x @ y, wanted)
     _close(x.expand(3, 10, 10) @ y, np.broadcast_to(a[::2, ::3], (3, 10, 10)) @ b[::3, ::4])
 
 
-def test_the_host_computes_in_memory_that_has_to_be_mapped(opencl, kernels, monkeypatch):
+def test_the_host_computes_in_memory_that_has_to_be_mapped(opencl, kernels, monkeypatch, host):
     device = flambeau.empty(1, device=opencl)._kind.backend._devices[0]
     monkeypatch.setattr(device, "traits", dataclasses.replace(device.traits, coherent=False))
-    monkeypatch.setattr(kernels, "HOST_WORK", 1)
+    monkeypatch.setattr(host, "HOST_WORK", 1)
     a, b = _values((20, 30), "float32"), _values((30, 40), "float32", 1)
     x, y = flambeau.from_numpy(a).to(opencl), flambeau.from_numpy(b).to(opencl)
     for _ in range(3):
         _close((x + 1) @ y[:, ::2], (a + 1) @ b[:, ::2])
 
 
-def test_what_the_host_computes_follows_and_precedes_kernels(opencl, kernels, monkeypatch):
+def test_what_the_host_computes_follows_and_precedes_kernels(opencl, kernels, monkeypatch, host):
     """Blocks are mapped once: what kernels write before and after is seen all the same."""
-    monkeypatch.setattr(kernels, "HOST_WORK", 1)
+    monkeypatch.setattr(host, "HOST_WORK", 1)
     a = _values((64, 64), "float32") / 8
     x = y = flambeau.from_numpy(a).to(opencl)
     wanted = a
@@ -85,8 +92,8 @@ def test_what_the_host_computes_follows_and_precedes_kernels(opencl, kernels, mo
 
 @pytest.mark.parametrize("host_work", [1, 1 << 60])
 @pytest.mark.parametrize("shape", [(7,), (3, 7), (2, 3, 7)])
-def test_linear_adds_the_bias(opencl, kernels, monkeypatch, shape, host_work):
-    monkeypatch.setattr(kernels, "HOST_WORK", host_work)
+def test_linear_adds_the_bias(opencl, kernels, monkeypatch, shape, host_work, host):
+    monkeypatch.setattr(host, "HOST_WORK", host_work)
     input, weight, bias = _values(shape, "float32"), _values((40, 7), "float32", 1), _values((40,), "float32", 2)
     x, w, b = (flambeau.from_numpy(each).to(opencl) for each in (input, weight, bias))
     _close(flambeau.nn.functional.linear(x, w, b), input @ weight.T + bias)
@@ -95,8 +102,8 @@ def test_linear_adds_the_bias(opencl, kernels, monkeypatch, shape, host_work):
 
 def test_tall_products_of_a_batch_with_an_addend_of_its_own(opencl, kernels):
     """The batch is merged into the rows only where everything goes along."""
-    from flambeau_opencl.array import empty
-    from flambeau_opencl.transfers import to_host
+    from flambeau_clike.array import empty
+    from flambeau_clike.transfers import to_host
     a, b = _values((3, 4, 5), "float32"), _values((5, 8), "float32", 1)
     x, y = (flambeau.from_numpy(each).to(opencl)._array for each in (a, b))
     for added in (_values((8,), "float32", 2), _values((4, 1), "float32", 3), _values((3, 1, 8), "float32", 4),
@@ -107,8 +114,8 @@ def test_tall_products_of_a_batch_with_an_addend_of_its_own(opencl, kernels):
 
 
 @pytest.mark.parametrize("dtype", ["float32", "complex64", "int32"])
-def test_long_sums_are_cut_into_parts(opencl, kernels, monkeypatch, dtype):
-    monkeypatch.setattr(kernels, "HOST_WORK", 1 << 60)
+def test_long_sums_are_cut_into_parts(opencl, kernels, monkeypatch, dtype, host):
+    monkeypatch.setattr(host, "HOST_WORK", 1 << 60)
     for k in (1024, 5003):
         for first, second in (((k,), (k,)), ((3, k), (k,)), ((2, 1, 3, k), (4, k, 5)), ((3, k), (2, k, 1))):
             a, b = _values(first, dtype), _values(second, dtype, 1)
@@ -147,14 +154,14 @@ def test_the_route_is_told(opencl, kernels):
 # ---------------------------------------------------------------------------------------------- tiles
 @pytest.fixture
 def tiled(opencl):
-    from flambeau_opencl.kernels import tiled
+    from flambeau_clike.kernels import tiled
     return tiled
 
 
 @pytest.mark.parametrize("dtype", ["float32", "complex64", "int64"])
 def test_tiles_of_all_sizes_give_the_product(opencl, kernels, tiled, dtype):
-    from flambeau_opencl.array import empty
-    from flambeau_opencl.transfers import to_host
+    from flambeau_clike.array import empty
+    from flambeau_clike.transfers import to_host
     added = _values((90,), dtype, 2)
     addend = flambeau.from_numpy(added).to(opencl)._array
     for turned_a, turned_b in itertools.product((False, True), (False, True)):
@@ -200,16 +207,16 @@ def test_tuning_measures_and_can_be_switched_off(opencl, kernels, tiled, monkeyp
 
 # ---------------------------------------------------------------------------------------------- CLBlast
 def test_clblast_is_optional(opencl, kernels):
-    from flambeau_opencl.kernels import clblast
+    from flambeau_opencl import clblast
     if importlib.util.find_spec("pyclblast") is None:
         assert clblast.library() is None
     x = flambeau.ones(4, 4, device=opencl)._array
-    assert clblast.takes(kernels.Product(x, x)) is (clblast.library() is not None)
+    assert clblast.CLBlast().takes(kernels.Product(x, x), False) is (clblast.library() is not None)
 
 
 def test_clblast_gets_layouts_and_offsets(opencl, kernels, monkeypatch):
-    from flambeau_opencl.array import empty
-    from flambeau_opencl.kernels import clblast
+    from flambeau_clike.array import empty
+    from flambeau_opencl import clblast
     calls = []
 
     class Library:
@@ -217,12 +224,14 @@ def test_clblast_gets_layouts_and_offsets(opencl, kernels, monkeypatch):
         def gemm(queue, m, n, k, a, b, c, **keywords):
             calls.append((m, n, k, a.base_data, keywords))
     monkeypatch.setattr(clblast, "library", lambda: Library)
+    monkeypatch.setattr(clblast, "SMALL_SIDE", 1)
+    monkeypatch.setattr(clblast, "TILED_WORK", 1)
     base = flambeau.ones(8, 6, device=opencl)
     a, b = base[2:5, :4]._array, base[:5, 1:5].t()._array
     product, out = kernels.Product(a, b), empty((3, 5), a.dtype, a.device)
-    assert clblast.takes(product)
-    clblast.run(product, out)
+    assert clblast.CLBlast().takes(product, False)
+    clblast.CLBlast().run(product, out)
     assert calls == [(3, 5, 4, a.memory.buffer, {
         "a_ld": 6, "b_ld": 6, "c_ld": 5, "a_transp": False, "b_transp": True, "a_offset": 12, "b_offset": 1,
         "c_offset": 0})]
-    assert not clblast.takes(kernels.Product(base[:, ::2]._array, base[:3, :]._array))
+    assert not clblast.CLBlast().takes(kernels.Product(base[:, ::2]._array, base[:3, :]._array), False)

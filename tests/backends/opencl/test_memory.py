@@ -18,9 +18,10 @@ from flambeau.errors import ArgumentValueError, OutOfMemoryError
 pytest.importorskip("pyopencl", reason="pyopencl is not installed: pip install 'flambeau[opencl]'")
 import pyopencl as cl
 
-from flambeau_opencl import device as devices, memory
-from flambeau_opencl.array import Array
-from flambeau_opencl.device import Device
+from flambeau_clike import memory
+from flambeau_clike.array import Array
+from flambeau_clike.device import memory_limit
+from flambeau_opencl.device import LIMIT, Device
 
 
 @pytest.fixture
@@ -221,17 +222,17 @@ def test_what_other_lanes_use_is_waited_for_before_it_is_an_error(device):
 @pytest.mark.parametrize(("text", "limit"), [
     ("", 1000), ("100", 100), ("0.25", 250), ("5000", 1000), ("1g", 1000), ("0.5mib", 1000)])
 def test_the_limit_from_the_environment(monkeypatch, text, limit):
-    monkeypatch.setenv(devices.LIMIT, text)
-    assert devices.memory_limit(1000) == limit
-    monkeypatch.setenv(devices.LIMIT, "2MiB")
-    assert devices.memory_limit(1 << 40) == 2 << 20
+    monkeypatch.setenv(LIMIT, text)
+    assert memory_limit(LIMIT, 1000) == limit
+    monkeypatch.setenv(LIMIT, "2MiB")
+    assert memory_limit(LIMIT, 1 << 40) == 2 << 20
 
 
 @pytest.mark.parametrize("text", ["much", "-1", "0", "1tib"])
 def test_a_limit_that_is_none(monkeypatch, text):
-    monkeypatch.setenv(devices.LIMIT, text)
+    monkeypatch.setenv(LIMIT, text)
     with pytest.raises(ArgumentValueError, match="FLAMBEAU_OPENCL_MEMORY_LIMIT"):
-        devices.memory_limit(1000)
+        memory_limit(LIMIT, 1000)
 
 
 def test_the_core_sets_the_limit(opencl):

@@ -14,11 +14,11 @@ from flambeau import discovery
 from flambeau.errors import BackendError
 
 pytest.importorskip("pyopencl", reason="pyopencl is not installed: pip install 'flambeau[opencl]'")
+from flambeau_clike.launch import launch
+from flambeau_clike.program import Family, excerpt
 from flambeau_opencl import cache as caches
 from flambeau_opencl.cache import BinaryCache, cache_for
 from flambeau_opencl.device import Device
-from flambeau_opencl.launch import launch
-from flambeau_opencl.program import Family, excerpt
 
 PLUS = """
 KERNEL $NAME(ARRAY($T, out), i64 value, i64 n) {
@@ -95,10 +95,10 @@ def again(device: Device, cache: BinaryCache) -> int:
     """Build the family on another device object, run it, and say how many files there are then."""
     other = Device(device.handle, "opencl:test2")
     other.programs.cache = BinaryCache(other, cache.directory)
-    from flambeau_opencl.array import Array
+    from flambeau_clike.array import Array
     out = Array(other.allocate(20), flambeau.int32, (5,))
     launch(family(), ("i32",), 5, out, 7, 5)
-    from flambeau_opencl.transfers import to_host
+    from flambeau_clike.transfers import to_host
     assert to_host(out).tolist() == [7] * 5
     return len(list(cache.directory.iterdir()))
 
@@ -172,7 +172,7 @@ def test_the_setting(device, monkeypatch, tmp_path, setting):
 
 PROCESS = """
 from flambeau import discovery
-from flambeau_opencl.program import Family
+from flambeau_clike.program import Family
 device = discovery.backend_for("opencl")._devices[0]
 for number in range(3):
     family = Family(f"plus{number}", {template!r}, (("T", ("i32",)),))

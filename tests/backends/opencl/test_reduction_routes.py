@@ -25,8 +25,8 @@ def gpu(opencl):
 def run(device, name, array, *args):
     """What the device's kernel and the host's give, as NumPy arrays."""
     from flambeau import discovery
-    from flambeau_opencl.kernels import KERNELS
-    from flambeau_opencl.transfers import from_host, to_host
+    from flambeau_clike.kernels import KERNELS
+    from flambeau_clike.transfers import from_host, to_host
     found, wanted = KERNELS[name](from_host(array, device), *args), discovery.host().kernels[name](array, *args)
     one = not isinstance(wanted, tuple)
     return list(zip(*[[np.asarray(each) for each in ([values] if one else values)]

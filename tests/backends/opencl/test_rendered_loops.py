@@ -114,7 +114,7 @@ class Rendered:
 
 def on_device(device: Any, operand: Any, kind: Any) -> Any:
     """An operand as a kernel takes it."""
-    from flambeau_opencl.array import empty, view
+    from flambeau_clike.array import empty, view
     if not isinstance(operand, View):
         return operand
     import pyopencl
@@ -130,7 +130,7 @@ def test_calls_with_any_operands(device: Any, batch: Batch) -> None:
     """The way from operands to a launch: broadcasting, merging of dimensions, more of them than a kernel takes."""
     import pyopencl
 
-    from flambeau_opencl.kernels.pointwise import General
+    from flambeau_clike.kernels.pointwise import General
     launcher = Launcher(device, program(batch))
     for k, (loop, calls) in enumerate(batch):
         if len(loop.results) > 1:

@@ -124,7 +124,7 @@ def test_more_dimensions_than_a_kernel_takes(opencl: str) -> None:
 def test_kernels_with_indices_of_64_bits_build_and_run(opencl: str) -> None:
     import pyopencl
 
-    from flambeau_opencl.kernels.pointwise import Operator
+    from flambeau_clike.kernels.pointwise import Operator
     x = on(opencl, np.arange(10, dtype=np.float32))
     device = x._array.device
     kernel = Operator.of(registry.OPERATORS["exp"]).kernel(device, x._array.dtype, "a", True)

@@ -15,8 +15,8 @@ from flambeau import discovery
 pytest.importorskip("pyopencl", reason="pyopencl is not installed: pip install 'flambeau[opencl]'")
 import pyopencl as cl
 
+from flambeau_clike.lanes import LANES, Stream
 from flambeau_opencl.device import Device
-from flambeau_opencl.streams import LANES, Stream
 
 
 @pytest.fixture

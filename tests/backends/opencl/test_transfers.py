@@ -14,10 +14,10 @@ from flambeau import discovery
 pytest.importorskip("pyopencl", reason="pyopencl is not installed: pip install 'flambeau[opencl]'")
 import pyopencl as cl
 
-from flambeau_opencl import transfers
+from flambeau_clike import transfers
+from flambeau_clike.lanes import UPLOADS
 from flambeau_opencl.backend import OpenCLBackend
 from flambeau_opencl.device import Device
-from flambeau_opencl.streams import UPLOADS
 
 SIZES = (1, 3, 31, 33, 1000, 100_000, 1_000_000)
 
@@ -69,7 +69,7 @@ def test_shapes_and_strides(device, shape, order):
 def test_views_with_gaps_of_any_dtype(device, kind):
     values = np.arange(24).reshape(4, 6).astype(kind)
     array = transfers.from_host(values, device)
-    from flambeau_opencl.array import view
+    from flambeau_clike.array import view
     turned = view(array, (6, 4), (1, 6), 0)
     assert transfers.to_host(turned).tobytes() == np.ascontiguousarray(values.T).tobytes()
     part = view(array, (2, 2), (12, 2), 3)
@@ -106,7 +106,7 @@ def test_uploads_do_not_wait_for_what_is_queued(device, gate, size):
 
 def test_an_upload_is_never_seen_by_what_was_queued_before(device, gate):
     """Memory that a kernel in the queue still reads is not overwritten by an upload."""
-    from flambeau_opencl.kernels.movement import clone
+    from flambeau_clike.kernels.movement import clone
     for size in (1000, 1_000_000):
         first = transfers.from_host(np.full(size, 1, np.float32), device)
         copy = clone(first)
@@ -148,7 +148,7 @@ def test_without_shared_memory(opencl, monkeypatch):
         values = np.random.default_rng(0).random((size, size)).T
         array = transfers.from_host(values, device)
         assert (transfers.to_host(array) == values).all()
-        from flambeau_opencl.array import view
+        from flambeau_clike.array import view
         assert (transfers.to_host(view(array, (size, size), (1, size), 0)) == values.T).all()
 
 
