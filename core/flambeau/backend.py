@@ -66,7 +66,9 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class DeviceProperties:
-    """What a device says of itself; `extra` holds what only this kind of device has."""
+    """What a device says of itself; `extra` holds what only this kind of device has, under PyTorch's names where it
+    has one: "major", "minor", "multi_processor_count", "warp_size", "uuid", "gcnArchName"; "tf32" for True where float32
+    matrices may be multiplied in that format."""
 
     name: str
     total_memory: int
@@ -178,6 +180,37 @@ class Backend:
         """The memory of an array is used in another queue, too: once nobody holds it, it is not had again before that
         queue has done what it has to do by then."""
 
+    def to_device(self, array: Array, index: int) -> Array:
+        """A contiguous copy on another device of this backend, made after what is queued for the array and before what
+        is queued there from now on: on the current queues of both."""
+        return self.from_host(self.to_host(array), index)
+
+    def peer_access(self, index: int, other: int) -> bool:
+        """Whether device `index` reads the memory of another one directly."""
+        return False
+
+    def pinned(self, size: int) -> Any:
+        """A writable Python buffer of `size` bytes of page-locked host memory, which is kept while anybody holds it;
+        None where there is no such thing."""
+        return None
+
+    def is_pinned(self, array: Any) -> bool:
+        """Whether a host array (a NumPy array) lies in page-locked memory."""
+        return False
+
+    def from_host_later(self, array: Any, index: int) -> Array:
+        """`from_host` where the program does not wait (`non_blocking`): out of page-locked memory the copy may run
+        after the call, in the current queue; the backend holds on to the host array until then."""
+        return self.from_host(array, index)
+
+    def to_host_later(self, array: Array) -> Any:
+        """`to_host`, likewise: who reads the host array has waited for the current queue before."""
+        return self.to_host(array)
+
+    def versions(self) -> Mapping[str, str]:
+        """Of what it stands on, by the names of `torch.version`, as {"cuda": "13.0"}, and "cudnn"."""
+        return {}
+
     def default_generator(self, index: int) -> Any:
         """The generator of device `index` that kernels of draws get; None for `flambeau.philox.PhiloxGenerator`."""
         return None
@@ -187,7 +220,8 @@ class Backend:
 
     def memory_stats(self, index: int) -> Mapping[str, int]:
         """Bytes by name: "allocated" and its "peak", "reserved" and its "reserved_peak", and "free" where the driver
-        tells; empty where the backend does not count. Other counts have names of its own."""
+        tells; empty where the backend does not count. Counts of events: "allocations" and "frees", "retries" after
+        the cache was emptied, "ooms". Others have names of its own."""
         return {}
 
     def reset_peak_memory_stats(self, index: int) -> None:

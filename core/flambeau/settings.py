@@ -13,7 +13,7 @@ from flambeau import discovery
 from flambeau.errors import ArgumentError, UnsupportedError, message
 
 _threads: dict[str, int] = {}
-_state: dict[str, Any] = {"precision": "highest", "deterministic": False}
+_state: dict[str, Any] = {"deterministic": False}
 
 
 def get_num_threads() -> int:
@@ -50,19 +50,6 @@ def _set_threads(which: str, num: int) -> None:
     if not isinstance(num, int) or num <= 0:
         raise ArgumentError(message("set_num_threads", "expects a positive integer", given=repr(num)))
     _threads[which] = num
-
-
-def get_float32_matmul_precision() -> str:
-    """What `set_float32_matmul_precision` was told; "highest" at first."""
-    return str(_state["precision"])
-
-
-def set_float32_matmul_precision(precision: str) -> None:
-    """Keep the precision wished for products of float32 matrices: "highest", "high" or "medium"."""
-    if precision not in ("highest", "high", "medium"):
-        raise ArgumentError(message("set_float32_matmul_precision", "unknown precision", given=repr(precision),
-                                    allowed="'highest', 'high', 'medium'"))
-    _state["precision"] = precision
 
 
 def use_deterministic_algorithms(mode: bool, *, warn_only: bool = False) -> None:
