@@ -89,7 +89,7 @@ class Device:
     The driver's half is what a subclass fills in: `error`, `setting` and the methods of the first part.
     """
 
-    error: ClassVar[type[Exception]]     # what the driver raises
+    error: ClassVar[tuple[type[Exception], ...]]     # what the driver raises
     setting: ClassVar[str]               # the environment variable that limits memory
 
     def __init__(self, label: str, traits: Traits, total_memory: int, programs: Callable[[Any], Programs]) -> None:

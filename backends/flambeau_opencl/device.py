@@ -75,7 +75,7 @@ _HINTS = {
 class Device(BaseDevice):
     """One device of a platform."""
 
-    error: ClassVar[type[Exception]] = cl.Error
+    error = (cl.Error,)
     enqueue = staticmethod(cl.enqueue_nd_range_kernel)   # type: ignore[assignment]  # which takes more
     setting = LIMIT
 

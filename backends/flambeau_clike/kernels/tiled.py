@@ -169,7 +169,7 @@ def fastest(device: Device, dtype: dtype, tiles: list[Tile], product_of: Any, si
     product = product_of(a, b)
     times: dict[Tile, float] = {}
     for tile in tiles:
-        with contextlib.suppress(device.error):     # too many registers, say
+        with contextlib.suppress(*device.error):     # too many registers, say
             run(tile, product, out)
             device.lane.finish()
             started = time.perf_counter()

@@ -1,0 +1,95 @@
+"""Products of matrices by cuBLAS.
+
+It sees matrices by columns: a dense row-major one is its transpose there, so c = a @ b is asked for as c' = b' @ a'.
+float32 is computed in float32, or in TensorFloat-32 where `torch.backends.cuda.matmul` allows it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cupy
+import numpy as np
+from cupy.cuda import runtime
+
+import flambeau.dtypes as fd
+from flambeau_clike.array import TO_NUMPY, Array
+from flambeau_clike.kernels.matmul import Product
+from flambeau_clike.kernels.movement import copy, lane_of
+
+_TYPES = {fd.float32: "CUDA_R_32F", fd.float64: "CUDA_R_64F", fd.complex64: "CUDA_C_32F", fd.complex128: "CUDA_C_64F"}
+_PLAIN, _TURNED = 0, 1     # CUBLAS_OP_N, CUBLAS_OP_T
+
+
+class CuBlas:
+    """Single products and batches of them, of floats and complex numbers."""
+
+    name = "cublas"
+
+    def __init__(self, device: Any) -> None:
+        self._device = device
+        self._numbers = {dtype: np.array([0, 1], TO_NUMPY[dtype]) for dtype in _TYPES}
+
+    def takes(self, product: Product, few: bool) -> bool:
+        """All floats whose batch, if any, has one stride."""
+        sizes = product.sizes
+        return (product.a.dtype in _TYPES and len(sizes.batch) <= 1 and sizes.k > 0
+                and max(sizes.m, sizes.n, sizes.k, sizes.count) < 1 << 31
+                and leading(sizes.a_strides, sizes.m, sizes.k) is not None
+                and leading(sizes.b_strides, sizes.k, sizes.n) is not None)
+
+    def run(self, product: Product, out: Array) -> None:
+        """Queue a product."""
+        from cupy_backends.cuda.libs import cublas
+        sizes, device, dtype = product.sizes, self._device, out.dtype
+        if product.added is not None:
+            copy(out, product.added)
+        first, second = leading(sizes.a_strides, sizes.m, sizes.k), leading(sizes.b_strides, sizes.k, sizes.n)
+        assert first is not None and second is not None
+        lane = lane_of(out, product.a, product.b)
+        kind, numbers, width = getattr(runtime, _TYPES[dtype]), self._numbers[dtype].ctypes.data, dtype.itemsize
+        a_step, b_step = (*sizes.a_batch, 0)[0], (*sizes.b_batch, 0)[0]
+        lane.queue.enter()
+        with device.lock:
+            handle = cupy.cuda.device.get_cublas_handle()
+            cublas.setStream(handle, lane.queue.ptr)
+            cublas.gemmStridedBatchedEx(
+                handle, second[1], first[1], sizes.n, sizes.m, sizes.k, numbers + width,
+                _address(product.b), kind, second[0], b_step, _address(product.a), kind, first[0], a_step,
+                numbers + width * sizes.added, _address(out), kind, sizes.n, sizes.m * sizes.n, sizes.count,
+                compute(cublas, dtype), cublas.CUBLAS_GEMM_DEFAULT)
+
+    def describe(self) -> str:
+        """For people."""
+        return "cuBLAS"
+
+
+def compute(cublas: Any, dtype: fd.dtype) -> int:
+    """How cuBLAS is to compute in a dtype."""
+    if dtype in (fd.float64, fd.complex128):
+        return int(cublas.CUBLAS_COMPUTE_64F)
+    return int(cublas.CUBLAS_COMPUTE_32F_FAST_TF32 if allow_tf32() else cublas.CUBLAS_COMPUTE_32F)
+
+
+def allow_tf32() -> bool:
+    """What `torch.backends.cuda.matmul.allow_tf32` says."""
+    from flambeau.backends import cuda
+    return bool(cuda.matmul.allow_tf32)
+
+
+def leading(strides: tuple[int, ...], rows: int, columns: int) -> tuple[int, int] | None:
+    """(distance between rows or columns, how cuBLAS is to read it); None for other layouts."""
+    down, across = strides
+    if across == 1 or columns == 1:
+        distance = down if rows > 1 else max(down, columns)
+        if distance >= columns:
+            return distance, _PLAIN
+    if down == 1 or rows == 1:
+        distance = across if columns > 1 else max(across, rows)
+        if distance >= rows:
+            return distance, _TURNED
+    return None
+
+
+def _address(array: Array) -> int:
+    return int(array.memory.buffer.ptr + array.offset * array.dtype.itemsize)
