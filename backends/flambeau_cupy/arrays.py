@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cupy
@@ -46,7 +46,7 @@ def to_cupy(array: Array) -> Any:
 
 
 def from_cupy(value: Any, device: Any) -> Array:
-    """An array over the memory of a CuPy array, which it keeps. The strides must be whole elements, and none negative."""
+    """An array over the memory of a CuPy array, which it keeps; over a copy where a stride is negative."""
     if any(each < 0 or each % value.itemsize for each in value.strides):
         value = cupy.ascontiguousarray(value)
     memory = Foreign(device, value.size * value.itemsize, value.data.ptr, device.lane, value)
@@ -57,6 +57,28 @@ def from_cupy(value: Any, device: Any) -> Array:
     strides = tuple(each // value.itemsize for each in value.strides)
     base = Array(memory, FROM_NUMPY[value.dtype], (memory.size // value.itemsize,))
     return view(base, value.shape, strides, 0)
+
+
+def address(array: Array) -> int:
+    """The device's address of the first element."""
+    return int(array.memory.buffer.ptr + array.offset * array.dtype.itemsize)
+
+
+def protocols(devices: Sequence[Any]) -> dict[str, Callable[..., Any]]:
+    """What lets other libraries use our memory, and the other way round, without copies."""
+    def exported(array: Array) -> Any:
+        device = array.device
+        if device.lane is not device.default:     # whoever takes it knows only of the default stream
+            device.lane.finish()
+        return to_cupy(array)
+
+    def from_dlpack(tensor: Any) -> Array:
+        device = devices[tensor.__dlpack_device__()[1]]
+        queue = device.lane.queue
+        queue.enter()
+        with queue.stream:
+            return from_cupy(cupy.from_dlpack(tensor), device)
+    return {"exported": exported, "from_dlpack": from_dlpack}
 
 
 def by_cupy(function: Callable[..., Any]) -> Callable[..., Any]:

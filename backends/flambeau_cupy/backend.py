@@ -25,6 +25,9 @@ class CupyBackend(ClikeBackend):
         self._problem = ""
         self._versions: dict[str, str] = {}
         self.serve(self._found())
+        if self._devices:
+            from flambeau_cupy import arrays
+            self.kernels.update(arrays.protocols(self._devices), data_ptr=arrays.address)
 
     def _found(self) -> list[Device]:
         import cupy

@@ -16,6 +16,7 @@ import flambeau.dtypes as fd
 from flambeau_clike.array import TO_NUMPY, Array
 from flambeau_clike.kernels.matmul import Product
 from flambeau_clike.kernels.movement import copy, lane_of
+from flambeau_cupy.arrays import address
 
 _TYPES = {fd.float32: "CUDA_R_32F", fd.float64: "CUDA_R_64F", fd.complex64: "CUDA_C_32F", fd.complex128: "CUDA_C_64F"}
 _PLAIN, _TURNED = 0, 1     # CUBLAS_OP_N, CUBLAS_OP_T
@@ -55,8 +56,8 @@ class CuBlas:
             cublas.setStream(handle, lane.queue.ptr)
             cublas.gemmStridedBatchedEx(
                 handle, second[1], first[1], sizes.n, sizes.m, sizes.k, numbers + width,
-                _address(product.b), kind, second[0], b_step, _address(product.a), kind, first[0], a_step,
-                numbers + width * sizes.added, _address(out), kind, sizes.n, sizes.m * sizes.n, sizes.count,
+                address(product.b), kind, second[0], b_step, address(product.a), kind, first[0], a_step,
+                numbers + width * sizes.added, address(out), kind, sizes.n, sizes.m * sizes.n, sizes.count,
                 compute(cublas, dtype), cublas.CUBLAS_GEMM_DEFAULT)
 
     def describe(self) -> str:
@@ -90,6 +91,3 @@ def leading(strides: tuple[int, ...], rows: int, columns: int) -> tuple[int, int
             return distance, _TURNED
     return None
 
-
-def _address(array: Array) -> int:
-    return int(array.memory.buffer.ptr + array.offset * array.dtype.itemsize)

@@ -18,6 +18,7 @@ from flambeau_cupy.program import Programs
 from flambeau_cupy.streams import CudaLane, Queue
 
 LIMIT = "FLAMBEAU_CUDA_MEMORY_LIMIT"
+_EXHAUSTED = frozenset({"cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY"})
 _HINTS = {
     "cudaErrorIllegalAddress": "a kernel reached beyond its memory, and the context is lost: start the program anew",
     "cudaErrorLaunchFailure": "a kernel failed, and the context is lost: start the program anew",
@@ -77,9 +78,8 @@ class Device(BaseDevice):
             return None
 
     def explained(self, error: Exception) -> tuple[str, bool, str]:
-        text = str(error)
-        name = text.partition(":")[0]
-        return text, "OutOfMemory" in name or "OUT_OF_MEMORY" in name or "MemoryAllocation" in name, _HINTS.get(name, "")
+        name = str(error).partition(":")[0]
+        return str(error), name in _EXHAUSTED, _HINTS.get(name, "")
 
     @property
     def cache_folder(self) -> Path | None:

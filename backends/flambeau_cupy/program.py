@@ -1,4 +1,4 @@
-"""Programs of CUDA C: compiled by NVRTC through CuPy, which keeps the binaries on disk; and their kernels' arguments."""
+"""Programs of CUDA C, compiled by NVRTC through CuPy, which keeps the binaries on disk, and kernels' arguments."""
 
 from __future__ import annotations
 

@@ -190,12 +190,36 @@ def __array_wrap__(self: Tensor, array: Any, context: Any = None, return_scalar:
 _DEVICE_TYPES = {name: number for number, name in reversed(construct.DLPACK_TYPES.items())}
 
 
+def _exported(self: Tensor) -> Any:
+    """An object over the tensor's memory that other libraries understand."""
+    exported = self._kind.kernels.get("exported")
+    return self._array if exported is None else exported(self._array)
+
+
+def _cuda_array_interface(self: Tensor) -> dict[str, Any]:
+    """The memory of a tensor on a CUDA device, as Numba and its like read it. AttributeError for other tensors.
+
+    Source: https://numba.readthedocs.io/en/stable/cuda/cuda_array_interface.html
+    """
+    exported = _exported(self)
+    if not hasattr(exported, "__cuda_array_interface__"):
+        raise AttributeError(f"Can't get __cuda_array_interface__ on non-CUDA tensor type: {self.type()} If CUDA data "
+                             "is required use tensor.cuda() to copy tensor to device memory.")
+    if self.requires_grad:
+        raise ArgumentError("Can't get __cuda_array_interface__ on Variable that requires grad. If gradients aren't "
+                            "required, use var.detach() to get Variable that doesn't require grad.")
+    return exported.__cuda_array_interface__
+
+
+attach(property(_cuda_array_interface), "__cuda_array_interface__")
+
+
 @attach
 def __dlpack__(self: Tensor, *, stream: Any = None, max_version: tuple[int, int] | None = None,
                dl_device: Any = None, copy: bool | None = None) -> Any:
     if self.requires_grad:
         raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
-    exporter = getattr(self._array, "__dlpack__", None)
+    exporter = getattr(_exported(self), "__dlpack__", None)
     if exporter is None:
         raise DtypeError(f"__dlpack__: device {str(self.device)!r} cannot export DLPack; copy with .cpu() first")
     options = {"stream": stream, "max_version": max_version, "dl_device": dl_device, "copy": copy}
@@ -209,7 +233,7 @@ def __dlpack__(self: Tensor, *, stream: Any = None, max_version: tuple[int, int]
 
 @attach
 def __dlpack_device__(self: Tensor) -> tuple[int, int]:
-    exporter = getattr(self._array, "__dlpack_device__", None)
+    exporter = getattr(_exported(self), "__dlpack_device__", None)
     if exporter is not None:
         return exporter()
     return _DEVICE_TYPES.get(self._kind.device.type, 12), self._kind.index
@@ -244,18 +268,6 @@ def is_shared(self: Tensor) -> bool:
 def share_memory_(self: Tensor) -> Tensor:
     """Accepted for PyTorch's sake: workers get copies, or inherit the memory when they are forked."""
     return self
-
-
-@attach
-def pin_memory(self: Tensor, device: Any = None) -> Tensor:
-    """The tensor: there is no page-locked memory on the host."""
-    return self
-
-
-@attach
-def is_pinned(self: Tensor, device: Any = None) -> bool:
-    """Whether the memory is page-locked: never."""
-    return False
 
 
 # ---------------------------------------------------------------------------------------------- questions
