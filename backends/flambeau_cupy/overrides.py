@@ -20,6 +20,8 @@ from flambeau_xp import linalg, sorting
 
 def stable_order(xp: Any, a: Any, dim: int) -> Any:
     """Where the elements of each row are in ascending order; without elements nothing is launched."""
+    if a.dtype == xp.bool:
+        a = a.view(xp.uint8)
     return xp.argsort(a, axis=dim) if a.size else xp.zeros(a.shape, dtype=xp.int64)
 
 
@@ -36,8 +38,7 @@ def raising(kernel: Callable[..., Any]) -> Callable[..., Any]:
 def linalg_solve(xp: Any, a: Any, b: Any) -> Any:
     """X with a @ X = b; the batches broadcast before CuPy sees them, and no columns need no solving."""
     if a.shape[:-2] != b.shape[:-2]:
-        # Two shapes of matrices tell the batch of both: CuPy has no `broadcast_shapes`.
-        batch = xp.broadcast(xp.empty(a.shape[:-2], dtype=xp.bool), xp.empty(b.shape[:-2], dtype=xp.bool)).shape
+        batch = xp.broadcast_shapes(a.shape[:-2], b.shape[:-2])
         a, b = xp.broadcast_to(a, (*batch, *a.shape[-2:])), xp.broadcast_to(b, (*batch, *b.shape[-2:]))
     if a.shape[-1] != b.shape[-2]:
         raise ValueError(f"matrices of {a.shape[-1]} rows and right sides of {b.shape[-2]}")
@@ -82,8 +83,9 @@ def unique(xp: Any, a: Any, dim: int | None) -> tuple[Any, Any, Any]:
     first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
     inverse = xp.empty(count, dtype=xp.int64)
     inverse[order] = xp.cumsum(first, dtype=xp.int64) - 1
-    values = ordered[first].reshape(-1 if rows.size else int(first.sum()), *slices.shape[1:])
-    return xp.moveaxis(values, 0, dim), inverse, xp.bincount(inverse, minlength=values.shape[0])
+    chosen = ordered[first]
+    values = xp.moveaxis(chosen.reshape(chosen.shape[0], *slices.shape[1:]), 0, dim)
+    return values, inverse, xp.bincount(inverse, minlength=chosen.shape[0])
 
 
 OVERRIDES: dict[str, Callable[..., Any]] = {
@@ -91,7 +93,8 @@ OVERRIDES: dict[str, Callable[..., Any]] = {
     # https://docs.cupy.dev/en/stable/reference/generated/cupy.argsort.html
     "stable_order": stable_order,
     # cuSOLVER reports what it could not do in a number on the device, which CuPy does not look at unless it is told
-    # to: it gives nan or nonsense where NumPy raises. https://docs.cupy.dev/en/stable/reference/generated/cupyx.errstate.html
+    # to: it gives nan or nonsense where NumPy raises.
+    # https://docs.cupy.dev/en/stable/reference/generated/cupyx.errstate.html
     "linalg_cholesky": raising(linalg.linalg_cholesky),
     "linalg_inv": raising(linalg.linalg_inv),
     "linalg_qr": raising(linalg.linalg_qr),

@@ -1,4 +1,7 @@
-"""The kernels by operator name, collected from the modules of this package: one line per kernel there."""
+"""The kernels by operator name, collected from the modules of this package: one line per kernel there.
+
+The shared ones come first, so that NumPy's own stand in for them where both exist.
+"""
 
 from typing import Any
 
@@ -9,23 +12,23 @@ from flambeau_numpy.kernels import (
     embedding,
     indexing,
     joining,
-    linalg,
     loss,
     movement,
     nonlinear,
     normalization,
     optimizer,
     pooling,
+    products,
     random,
     reduction,
-    search,
+    shared,
     softmax,
     sorting,
     special,
     views,
 )
 
-KERNELS: dict[str, Any] = {}
-for _module in (conv, creation, elementwise, embedding, indexing, joining, linalg, loss, movement, nonlinear,
-                normalization, optimizer, pooling, random, reduction, search, softmax, sorting, special, views):
+KERNELS: dict[str, Any] = dict(shared.KERNELS)
+for _module in (conv, creation, elementwise, embedding, indexing, joining, loss, movement, nonlinear,
+                normalization, optimizer, pooling, products, random, reduction, softmax, sorting, special, views):
     KERNELS.update(_module.KERNELS)

@@ -217,16 +217,6 @@ def _index_fill_(a: Any, dim: int, index: Any, value: Any) -> Any:
     return a
 
 
-def _masked_select(a: Any, mask: Any) -> Any:
-    if a.shape != mask.shape:
-        a, mask = np.broadcast_arrays(a, mask)
-    return a[mask]
-
-
-def _nonzero(a: Any) -> Any:
-    return np.argwhere(a) if a.ndim else np.empty((int(bool(a)), 0), np.int64)
-
-
 KERNELS: dict[str, Any] = {
     "index_basic_backward": _index_basic_backward,
     "index": _index,
@@ -250,6 +240,4 @@ KERNELS: dict[str, Any] = {
     "index_fill_": _index_fill_,
     "index_fill_tensor": copying(_index_fill_),
     "index_fill_tensor_": _index_fill_,
-    "masked_select": _masked_select,
-    "nonzero": _nonzero,
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from flambeau_numpy.quiet import quiet, quiet1, quiet2
+from flambeau_numpy.quiet import quiet2
 from flambeau_numpy.threads import product
 
 _quiet_matmul = quiet2(np.matmul)
@@ -62,33 +62,3 @@ KERNELS: dict[str, Any] = {
     "dot": _dot,
     "linear": _linear,
 }
-
-
-def _slogdet(a: Any) -> Any:
-    return tuple(np.linalg.slogdet(a))
-
-
-def _qr(a: Any, mode: str) -> Any:
-    if mode == "r":
-        return np.empty((0,), a.dtype), np.linalg.qr(a, "r")
-    return tuple(np.linalg.qr(a, mode))
-
-
-def _svd(a: Any, full: bool) -> Any:
-    return tuple(np.linalg.svd(a, full))
-
-
-def _eigh(a: Any, uplo: str) -> Any:
-    return tuple(np.linalg.eigh(a, uplo))
-
-
-KERNELS.update({
-    "linalg_solve": quiet2(np.linalg.solve),
-    "linalg_slogdet": quiet1(_slogdet),
-    "linalg_cholesky": quiet1(np.linalg.cholesky),
-    "linalg_inv": quiet1(np.linalg.inv),
-    "linalg_det": quiet1(np.linalg.det),
-    "linalg_qr": quiet(_qr),
-    "linalg_svd": quiet(_svd),
-    "linalg_eigh": quiet(_eigh),
-})
