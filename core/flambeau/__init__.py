@@ -83,7 +83,7 @@ from flambeau.settings import (
     are_deterministic_algorithms_enabled as are_deterministic_algorithms_enabled,
     compile as compile,
     compiled_with_cxx11_abi as compiled_with_cxx11_abi,
-
+    get_float32_matmul_precision as get_float32_matmul_precision,
     get_num_interop_threads as get_num_interop_threads,
     get_num_threads as get_num_threads,
     set_deterministic_debug_mode as set_deterministic_debug_mode,

@@ -9,14 +9,14 @@ that `import` finds them, and hold only what is different about theirs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from types import ModuleType
 from typing import Any
 
-from flambeau import discovery, random, streams
-from flambeau.device import device as device_type
-from flambeau.errors import ArgumentValueError, DeviceError, OutOfMemoryError, message
+from flambeau import _device_graphs as graphs, _device_marks as marks, discovery, random, streams
+from flambeau._device_memory import Memory
+from flambeau.errors import OutOfMemoryError
+from flambeau.random import Generator
 from flambeau.tensor import Tensor
 
 
@@ -40,7 +40,7 @@ class Properties:
         return f"_DeviceProperties(name={self.name!r}, total_memory={self.total_memory}{extra})"
 
 
-class DeviceApi(ModuleType):
+class DeviceApi(Memory):
     """The namespace of one device type, as a module whose functions are methods."""
 
     OutOfMemoryError = OutOfMemoryError
@@ -48,21 +48,23 @@ class DeviceApi(ModuleType):
     Stream: Any
     ExternalStream: Any
     Event: Any
+    CUDAGraph: Any
+    graph: Any
+    nvtx = marks
+    has_half = True
+    has_magma = False
 
     def __init__(self, name: str) -> None:
         super().__init__(f"flambeau.{name}", f"Devices of type {name!r}: which there are, their memory, their streams.")
         self._name = name
-        for public, each in streams.classes(name).items():
+        self._fractions = {}
+        for public, each in (streams.classes(name) | graphs.classes(name)).items():
             setattr(self, public, each)
 
     def __reduce__(self) -> tuple[Callable[[str], DeviceApi], tuple[str]]:
         return api, (self._name,)   # so that its functions can be pickled
 
     # -- what is there
-    def is_available(self) -> bool:
-        """Whether a device of this type can be used right now."""
-        return discovery.is_available(self._name)
-
     def device_count(self) -> int:
         """How many devices of this type there are."""
         return discovery.device_count(self._name)
@@ -75,27 +77,14 @@ class DeviceApi(ModuleType):
         """Load the backend of this type. RuntimeError where there is none."""
         discovery.backend_for(self._name)
 
-    def _device(self, device: Any = None) -> device_type:
-        """The device that an argument names: None is the current one. RuntimeError if it is not there."""
-        if device is None:
-            wanted = device_type(self._name)
-        elif isinstance(device, int):
-            wanted = device_type(self._name, device) if device >= 0 else device_type(self._name)
-        else:
-            wanted = device_type(device)
-            if wanted.type != self._name:
-                raise DeviceError(f"Expected a {self._name} device, but got: {wanted}")
-        return discovery.resolve(wanted)
-
-    def _index(self, device: Any = None) -> int:
-        return self._device(device).index or 0
-
     def current_device(self) -> int:
         """The index that a device string without one means. RuntimeError where there is no device."""
         return self._index()
 
     def set_device(self, device: Any) -> None:
-        """Make a device the current one."""
+        """Make a device the current one; a negative index changes nothing."""
+        if isinstance(device, int) and device < 0:
+            return
         discovery.set_current_index(self._name, self._index(device))
 
     def get_device_properties(self, device: Any = None) -> Properties:
@@ -112,6 +101,33 @@ class DeviceApi(ModuleType):
         properties = self.get_device_properties(device)
         return (properties.extra.get("major", 0), properties.extra.get("minor", 0))
 
+    def get_arch_list(self) -> list[str]:
+        """The capabilities of the devices that are there, as "sm_90": programs are compiled for them when they run."""
+        found = [self.get_device_properties(index).extra for index in range(self.device_count())]
+        return sorted({each.get("gcnArchName") or f"sm_{each['major']}{each['minor']}" for each in found
+                       if "gcnArchName" in each or "major" in each})
+
+    def can_device_access_peer(self, device: Any, peer_device: Any) -> bool:
+        """Whether a device reads the memory of another one directly; copies go through the host where it does not."""
+        one, other = self._index(device), self._index(peer_device)
+        return one == other or discovery.backend_for(self._name).peer_access(one, other)
+
+    def utilization(self, device: Any = None) -> int:
+        """How busy a device is, in percent. NotImplementedError: backends do not tell."""
+        return self._untold("utilization", device)
+
+    def temperature(self, device: Any = None) -> int:
+        """A device's temperature, in degrees Celsius. NotImplementedError: backends do not tell."""
+        return self._untold("temperature", device)
+
+    def power_draw(self, device: Any = None) -> int:
+        """What a device draws, in milliwatts. NotImplementedError: backends do not tell."""
+        return self._untold("power_draw", device)
+
+    def clock_rate(self, device: Any = None) -> int:
+        """The clock of a device, in MHz. NotImplementedError: backends do not tell."""
+        return self._untold("clock_rate", device)
+
     def synchronize(self, device: Any = None) -> None:
         """Wait until everything queued on a device has run."""
         index = self._index(device)
@@ -125,6 +141,10 @@ class DeviceApi(ModuleType):
         capabilities = discovery.backend_for(self._name).capabilities_of(self._index())
         emulated = bfloat16 in capabilities.emulated
         return bfloat16 in capabilities.storage_dtypes and (including_emulation or not emulated)
+
+    def is_tf32_supported(self) -> bool:
+        """Whether the current device multiplies float32 matrices in the format TF32, where programs allow that."""
+        return self.is_available() and bool(self.get_device_properties().extra.get("tf32", False))
 
     @contextmanager
     def device(self, device: Any) -> Iterator[None]:
@@ -145,6 +165,11 @@ class DeviceApi(ModuleType):
         return self.device(obj.device if mine else None)
 
     # -- random numbers
+    @property
+    def default_generators(self) -> tuple[Generator, ...]:
+        """The generators that devices use when they are given none, one for each."""
+        return tuple(random.default_of(self._device(index)) for index in range(self.device_count()))
+
     def manual_seed(self, seed: int) -> None:
         """Seed the current device's generator; nothing happens where there is no device."""
         if self.is_available():
@@ -181,86 +206,10 @@ class DeviceApi(ModuleType):
         """The states of the generators of all devices of this type."""
         return [self.get_rng_state(index) for index in range(self.device_count())]
 
-    def set_rng_state_all(self, new_states: list[Tensor]) -> None:
+    def set_rng_state_all(self, new_states: Iterable[Tensor]) -> None:
         """Let the generators of all devices of this type continue from states."""
         for index, state in enumerate(new_states):
             self.set_rng_state(state, index)
-
-    # -- memory
-    def memory_stats(self, device: Any = None) -> dict[str, int]:
-        """What the backend counts of its memory, under PyTorch's names; empty where nothing is counted.
-
-        Bytes are "allocated_bytes.all.current" and ".peak", and the same of "reserved_bytes"; what else a backend
-        counts has the name that it gives.
-        """
-        said = self._counts(device)
-        found = {public: said[name] for name, public in _STATS.items() if name in said}
-        return found | {name: value for name, value in said.items() if name not in _STATS}
-
-    def _counts(self, device: Any) -> dict[str, int]:
-        if not self.is_available():
-            return {}
-        return dict(discovery.backend_for(self._name).memory_stats(self._index(device)))
-
-    def memory_allocated(self, device: Any = None) -> int:
-        """Bytes in use by tensors; 0 where the backend does not count."""
-        return self._counts(device).get("allocated", 0)
-
-    def max_memory_allocated(self, device: Any = None) -> int:
-        """The most bytes that were in use by tensors since the start or `reset_peak_memory_stats`."""
-        return self._counts(device).get("peak", 0)
-
-    def memory_reserved(self, device: Any = None) -> int:
-        """Bytes held from the driver."""
-        return self._counts(device).get("reserved", 0)
-
-    def max_memory_reserved(self, device: Any = None) -> int:
-        """The most bytes that were held from the driver, where the backend counts that."""
-        said = self._counts(device)
-        return max(said.get("reserved_peak", 0), said.get("reserved", 0))
-
-    def mem_get_info(self, device: Any = None) -> tuple[int, int]:
-        """(free, total) bytes of a device, as far as its backend knows."""
-        said, total = self._counts(device), self.get_device_properties(device).total_memory
-        return said.get("free", max(total - said.get("reserved", 0), 0)), total
-
-    def device_memory_used(self, device: Any = None) -> int:
-        """Bytes of a device that are in use, as far as its backend knows."""
-        free, total = self.mem_get_info(device)
-        return total - free
-
-    def memory_summary(self, device: Any = None, abbreviated: bool = False) -> str:
-        """`memory_stats` as text."""
-        return "\n".join(f"{name}: {value}" for name, value in self.memory_stats(device).items())
-
-    def set_per_process_memory_fraction(self, fraction: float, device: Any = None) -> None:
-        """Let allocations beyond a part of the device's memory fail. NotImplementedError where the backend cannot."""
-        if not isinstance(fraction, float) or not 0 <= fraction <= 1:
-            raise ArgumentValueError(message("set_per_process_memory_fraction", "no fraction", given=repr(fraction),
-                                             allowed="a float from 0 to 1"))
-        index = self._index(device)
-        backend = discovery.backend_for(self._name)
-        backend.limit_memory(index, int(backend.properties(index).total_memory * fraction))
-
-    def empty_cache(self) -> None:
-        """Give cached memory back to the driver, where the backend holds any."""
-        if self.is_initialized():
-            discovery.backend_for(self._name).empty_cache()
-
-    def reset_peak_memory_stats(self, device: Any = None) -> None:
-        """Start the peaks anew from what is in use."""
-        discovery.backend_for(self._name).reset_peak_memory_stats(self._index(device))
-
-    def reset_accumulated_memory_stats(self, device: Any = None) -> None:
-        """Start accumulated counts anew: there are none."""
-        self._index(device)
-
-    def ipc_collect(self) -> None:
-        """Nothing to do: memory is not shared between processes."""
-
-    def can_device_access_peer(self, device: Any, peer_device: Any) -> bool:
-        """Whether a device reads the memory of another one: copies go through the host."""
-        return self._index(device) == self._index(peer_device)
 
     # -- streams
     def current_stream(self, device: Any = None) -> Any:
@@ -286,9 +235,25 @@ class DeviceApi(ModuleType):
         """The stream over one that another library has made."""
         return self.ExternalStream(data_ptr, device)
 
+    # -- graphs
     def is_current_stream_capturing(self) -> bool:
-        """Whether work is being recorded instead of run: never."""
-        return False
+        """Whether work on the current device is being recorded instead of run."""
+        return self.is_available() and streams.current_queue(self._device()).capturing
+
+    def graph_pool_handle(self) -> tuple[int, int]:
+        """A name for memory that several graphs may share, which are never replayed at the same time."""
+        self._device()
+        return graphs.new_pool()
+
+    def make_graphed_callables(self, callables: Any, sample_args: Any, num_warmup_iters: int = 3,
+                               allow_unused_input: bool = False, pool: Any = None) -> Any:
+        """Functions or modules whose forward and backward passes are recorded once, and replayed at each call.
+
+        They take and give tensors; those of `sample_args`, one tuple for each callable, have the shapes of all later
+        arguments. A module is changed in place. NotImplementedError where the backend does not record.
+        """
+        self._device()
+        return graphs.graphed(self, callables, sample_args, num_warmup_iters, allow_unused_input, pool)
 
     # -- typed tensors
     def __getattr__(self, name: str) -> Any:
@@ -297,13 +262,27 @@ class DeviceApi(ModuleType):
             return typed_class(name, self._name)
         raise AttributeError(f"module {self.__name__!r} has no attribute {name!r}")
 
+    # PyTorch has these functions in modules of such names, too.
+    @property
+    def memory(self) -> DeviceApi:
+        """This namespace."""
+        return self
+
+    random = streams = graphs = memory
+
     def __dir__(self) -> list[str]:
-        return sorted(name for name in {*vars(DeviceApi), *vars(self)} if not name.startswith("_"))
+        named = {name for each in (DeviceApi, *DeviceApi.__mro__[1:3]) for name in vars(each)}
+        return sorted(name for name in {*named, *vars(self)} if not name.startswith("_"))
 
 
-_STATS = {"allocated": "allocated_bytes.all.current", "peak": "allocated_bytes.all.peak",
-          "reserved": "reserved_bytes.all.current", "reserved_peak": "reserved_bytes.all.peak"}
 _apis: dict[str, DeviceApi] = {}
+
+
+def versions() -> Mapping[str, str]:
+    """What the accelerator's backend says that it stands on: {"cuda": "13.0"}, say; empty where there is none."""
+    from flambeau.accelerator import current_accelerator
+    found = current_accelerator()
+    return {} if found is None else discovery.backend_for(found.type).versions()
 
 
 def api(name: str) -> DeviceApi:

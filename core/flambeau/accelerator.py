@@ -13,7 +13,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from flambeau import discovery, streams
+from flambeau import _device_graphs as graphs, discovery, streams
 from flambeau._device_api import DeviceApi, api
 from flambeau.device import device as device_type
 from flambeau.errors import DeviceError
@@ -100,6 +100,30 @@ def set_stream(stream: streams.Stream) -> None:
 
 current_device_idx = current_device_index
 set_device_idx = set_device_index
+
+
+class Graph(graphs.Graph):
+    """Work of the accelerator's current stream, recorded in a `with` block, or from `capture_begin` to `capture_end`.
+
+    RuntimeError where there is no accelerator; NotImplementedError where its backend does not record.
+    """
+
+    def __init__(self, keep_graph: bool = False, *, pool: graphs.Pool | None = None,
+                 capture_error_mode: str = "default") -> None:
+        super().__init__(_api()._name)
+        self.graph_pool, self.capture_error_mode = pool, capture_error_mode
+
+    def capture_begin(self) -> None:
+        """Record what the current stream is given from now on; see `torch.cuda.CUDAGraph.capture_begin`."""
+        self._begin(self.graph_pool, self.capture_error_mode)
+
+    def __enter__(self) -> None:
+        synchronize()
+        empty_cache()
+        self.capture_begin()
+
+    def __exit__(self, *exc: object) -> None:
+        self.capture_end()
 
 
 # ---------------------------------------------------------------------------------------------- memory

@@ -67,8 +67,8 @@ class Capabilities:
 @dataclass(frozen=True, slots=True)
 class DeviceProperties:
     """What a device says of itself; `extra` holds what only this kind of device has, under PyTorch's names where it
-    has one: "major", "minor", "multi_processor_count", "warp_size", "uuid", "gcnArchName"; "tf32" for True where float32
-    matrices may be multiplied in that format."""
+    has one: "major", "minor", "multi_processor_count", "warp_size", "uuid", "gcnArchName"; and "tf32", whether it can
+    multiply float32 matrices in that format."""
 
     name: str
     total_memory: int
@@ -85,7 +85,8 @@ class Backend:
     capabilities: Capabilities
     array_type: type[Any]                       # results of another class go through `as_array`
     # Operator name -> callable. Besides, the core takes shortcuts where there are any: "item" (array to number),
-    # "fill_" (array, number), "data_ptr", "from_dlpack", and "<operator>_", which changes its first argument.
+    # "fill_" (array, number), "data_ptr", "from_dlpack", "exported" (an array as an object that speaks DLPack), and
+    # "<operator>_", which changes its first argument.
     kernels: dict[str, Kernel]
 
     # -- devices
@@ -220,8 +221,9 @@ class Backend:
 
     def memory_stats(self, index: int) -> Mapping[str, int]:
         """Bytes by name: "allocated" and its "peak", "reserved" and its "reserved_peak", and "free" where the driver
-        tells; empty where the backend does not count. Counts of events: "allocations" and "frees", "retries" after
-        the cache was emptied, "ooms". Others have names of its own."""
+        tells; empty where the backend does not count. Counts of events since the start are "allocations" and those of
+        them by the driver, "driver_allocations", "retries" with an empty cache, and "out_of_memory". Others have names
+        of its own."""
         return {}
 
     def reset_peak_memory_stats(self, index: int) -> None:

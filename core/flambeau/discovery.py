@@ -33,6 +33,7 @@ from flambeau.errors import ArgumentValueError, BackendError, DeviceError, Dtype
 GROUP = "flambeau.backends"
 PROJECT = "flambeau"
 TIMEOUT = "FLAMBEAU_PLUGIN_TIMEOUT"
+_DOCTOR = "`python -m flambeau doctor` shows what was found"
 
 
 class Kind:
@@ -233,7 +234,7 @@ def _load(name: str) -> Backend:
             return _backends[name]
         if name in _disabled:
             raise DeviceError(message(f"device {name!r}", f"its backend is disabled: {_disabled[name]}",
-                                      next_step="`python -m flambeau doctor` shows what was found"))
+                                      next_step=_DOCTOR))
         if offer is None:
             raise DeviceError(message(f"device {name!r}", "no installed backend serves it", allowed=_known(),
                                       next_step=hint(name)))
@@ -301,8 +302,9 @@ class _Loading:
                 del _loading[self.name]
                 self._end()
         if self.error is not None:
+            said = isinstance(self.error, BackendError)    # on purpose, with what to do
             raise DeviceError(message(f"device {self.name!r}", f"its backend failed to load: {self._reason()}",
-                                      next_step=hint(self.name))) from self.error
+                                      next_step=_DOCTOR if said else hint(self.name))) from self.error
         assert self.backend is not None
         return self.backend
 

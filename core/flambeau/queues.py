@@ -4,7 +4,7 @@ A queue runs what it is given in the order of the calls. Several queues of one d
 a marker orders them. A backend with `capabilities.streams` subclasses both. As they stand they serve devices with one
 queue each, whose work is waited for as a whole: nothing at all where a kernel has run when its call returns.
 
-`flambeau.streams` makes PyTorch's streams and events of them, `flambeau.recordings` its graphs.
+`flambeau.streams` makes PyTorch's streams and events of them, `flambeau._device_graphs` its graphs.
 """
 
 from __future__ import annotations

@@ -181,8 +181,8 @@ class Stream:
             _wait(self._queue, other.record(False))
 
     def is_capturing(self) -> bool:
-        """Whether work is being recorded instead of run: never."""
-        return False
+        """Whether work is being recorded instead of run."""
+        return self._queue.capturing
 
     def __enter__(self) -> Stream:
         enter(self._queue)
@@ -222,7 +222,7 @@ def stream_of(stream: Any, what: str) -> Queue:
 class Event:
     """A point in a stream, to be waited for, asked for, or measured from. RuntimeError for a device that is not there.
 
-    An event that was never recorded counts as having happened. `blocking` and `interprocess` change nothing.
+    An event that was never recorded counts as having happened. What else it is made with changes nothing.
 
     >>> import flambeau as torch
     >>> start, end = torch.Event("cpu", enable_timing=True), torch.Event("cpu", enable_timing=True)
@@ -249,6 +249,11 @@ class Event:
     def event_id(self) -> int:
         """A number for the point where the event was recorded last; 0 before."""
         return 0 if self._marker is None else id(self._marker)
+
+    @property
+    def native_handle(self) -> Any:
+        """What the driver knows the event by; 0 before it is recorded, and where there is no such thing."""
+        return 0 if self._marker is None else self._marker.native
 
     def _queue(self, stream: Any, what: str) -> Queue:
         if stream is None:
@@ -356,10 +361,12 @@ def classes(name: str) -> dict[str, type]:
 
         __slots__ = ()
 
-        def __init__(self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False) -> None:
+        def __init__(self, enable_timing: bool = False, blocking: bool = False, interprocess: bool = False,
+                     external: bool = False) -> None:
             self._make(where(None), enable_timing)
 
-    setattr(TypedStream, f"{name}_stream", TypedStream.native_handle)   # PyTorch's name for it
+    setattr(TypedStream, f"{name}_stream", TypedStream.native_handle)   # PyTorch's names for them
+    setattr(TypedEvent, f"{name}_event", TypedEvent.native_handle)
     found: dict[str, type] = {"Stream": TypedStream, "ExternalStream": ExternalStream, "Event": TypedEvent}
     for public, each in found.items():
         each.__name__ = each.__qualname__ = public

@@ -6,8 +6,13 @@ cost more time at import than everything else in the base package.
 
 __version__ = "0.1.0"
 
-# What programs ask PyTorch's build for: this library is built for no accelerator, backends are plugins.
-cuda: str | None = None
-hip: str | None = None
-xpu: str | None = None
 debug = False
+_ASKED = frozenset(("cuda", "hip", "xpu"))   # what programs ask PyTorch's build for; here backends are plugins
+
+
+def __getattr__(name: str) -> str | None:
+    """The version of one of these that the accelerator's backend stands on; None where it stands on no such thing."""
+    if name not in _ASKED:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from flambeau._device_api import versions
+    return versions().get(name)

@@ -39,6 +39,7 @@ from flambeau.ops import (
     norms,
     operators,
     padding,
+    pinning,
     pooling,
     protocols,
     random,
@@ -66,7 +67,7 @@ __all__ = ["activation", "argreduction", "attention", "bitwise", "comparison", "
            "construct", "contraction", "conv", "copies", "creation", "draws", "dropout", "einsum",
            "elementwise", "embedding", "factorization", "factory", "gather", "indexing", "joining",
            "legacy", "linalg", "loss", "loss_elements", "metadata", "methods", "movement", "nonlinear", "normalization",
-           "norms", "operators", "padding", "pooling", "protocols", "random", "rearrange", "reduction",
+           "norms", "operators", "padding", "pinning", "pooling", "protocols", "random", "rearrange", "reduction",
            "scan", "search", "selection", "shape", "signal_windows", "softmax", "solvers", "sorting",
            "special", "special_functions", "statistics", "ternary", "transcendental", "views", "windows"]
 

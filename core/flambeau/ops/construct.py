@@ -46,9 +46,7 @@ def tensor(data: Any, *, dtype: Any = None, device: Any = None, requires_grad: b
         result = _copied(data, dtype, device)
     else:
         result = from_data(data, dtype, device)
-    if requires_grad:
-        result.requires_grad = True
-    return result
+    return finish(result, None, requires_grad, None, "tensor", pin_memory) if requires_grad or pin_memory else result
 
 
 def _copied(data: Tensor, dtype: Any, device: Any) -> Tensor:

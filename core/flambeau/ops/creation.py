@@ -103,8 +103,8 @@ def _filled(value: int, op: str) -> Any:
             except MemoryError as error:
                 raise explained(_full.op, (wanted, value), error) from None  # type: ignore[attr-defined]
             result._kind = kind
-        if requires_grad or out is not None or layout is not None:
-            return finish(result, out, requires_grad, layout, op)
+        if requires_grad or out is not None or layout is not None or pin_memory:
+            return finish(result, out, requires_grad, layout, op, pin_memory)
         return result
     call.__name__ = call.__qualname__ = op
     return call
@@ -145,7 +145,7 @@ def full(size: Any, fill_value: Any, *, out: Tensor | None = None, names: Any = 
     value = _number(fill_value, "full")
     kind = factory_kind(dtype, device, None if dtype is not None else dtypes.of_python(_python_type(value)))
     result = _full(as_size((size,), None, "full"), _storable(value, kind, "full"), kind)
-    return finish(result, out, requires_grad, layout, "full")
+    return finish(result, out, requires_grad, layout, "full", pin_memory)
 
 
 @composite(samples=_sized, method=False)
@@ -164,7 +164,7 @@ def empty(*shape: Any, size: Any = None, out: Tensor | None = None, names: Any =
     result: Tensor = new(Tensor)
     result._array = kind.backend.empty(as_size(shape, size, "empty"), kind.dtype, kind.index)
     result._kind = kind
-    return finish(result, out, requires_grad, layout, "empty")
+    return finish(result, out, requires_grad, layout, "empty", pin_memory)
 
 
 def _samples_strided(make: Any) -> _samples.Calls:
@@ -189,7 +189,8 @@ def empty_strided(size: Any, stride: Any, *, dtype: Any = None, layout: Any = No
                                     given=f"size {list(shape)}, stride {list(strides)}"))
     kind = factory_kind(dtype, device)
     flat = kind.backend.empty((shapes.storage_extent(shape, strides, 0),), kind.dtype, kind.index)
-    return finish(make(kind.backend.as_strided(flat, shape, strides, 0), kind), None, requires_grad, layout)
+    return finish(make(kind.backend.as_strided(flat, shape, strides, 0), kind), None, requires_grad, layout,
+                  "empty_strided", pin_memory)
 
 
 def _samples_permuted(make: Any) -> _samples.Calls:
@@ -245,7 +246,7 @@ def empty_like(input: Tensor, *, dtype: Any = None, layout: Any = None, device: 
     """
     kind = kind_like(input, dtype, device)
     result = make(empty_array(kind, input._array.shape, input, memory_format), kind)
-    return finish(result, None, requires_grad, layout, "empty_like")
+    return finish(result, None, requires_grad, layout, "empty_like", pin_memory)
 
 
 def _filled_like(value: Any, input: Tensor, dtype: Any, device: Any, memory_format: Any) -> Tensor:
@@ -269,7 +270,8 @@ def zeros_like(input: Tensor, *, dtype: Any = None, layout: Any = None, device: 
     >>> torch.zeros_like(torch.ones(2))
     tensor([0., 0.])
     """
-    return finish(_filled_like(0, input, dtype, device, memory_format), out, requires_grad, layout, "zeros_like")
+    return finish(_filled_like(0, input, dtype, device, memory_format), out, requires_grad, layout, "zeros_like",
+                  pin_memory)
 
 
 @composite(samples=_like, method=False)
@@ -284,7 +286,8 @@ def ones_like(input: Tensor, *, dtype: Any = None, layout: Any = None, device: A
     >>> torch.ones_like(torch.zeros(2))
     tensor([1., 1.])
     """
-    return finish(_filled_like(1, input, dtype, device, memory_format), out, requires_grad, layout, "ones_like")
+    return finish(_filled_like(1, input, dtype, device, memory_format), out, requires_grad, layout, "ones_like",
+                  pin_memory)
 
 
 @composite(samples=_samples.on(((2, 3), 3), ((), 1)), method=False)
@@ -300,7 +303,8 @@ def full_like(input: Tensor, fill_value: Any, *, dtype: Any = None, layout: Any 
     tensor([5., 5.])
     """
     value = _storable(_number(fill_value, "full_like"), kind_like(input, dtype, device), "full_like")
-    return finish(_filled_like(value, input, dtype, device, memory_format), out, requires_grad, layout, "full_like")
+    return finish(_filled_like(value, input, dtype, device, memory_format), out, requires_grad, layout, "full_like",
+                  pin_memory)
 
 
 def _number(value: Any, op: str) -> Any:
@@ -361,7 +365,7 @@ def scalar_tensor(s: Any, *, dtype: Any = None, layout: Any = None, device: Any 
     """
     kind = factory_kind(dtype, device)
     value = _storable(_number(s, "scalar_tensor"), kind, "scalar_tensor")
-    return finish(_full((), value, kind), None, requires_grad, layout, "scalar_tensor")
+    return finish(_full((), value, kind), None, requires_grad, layout, "scalar_tensor", pin_memory)
 
 
 # ---------------------------------------------------------------------------------------------- ranges
@@ -396,8 +400,8 @@ def arange(*bounds: Any, start: Any = None, end: Any = None, step: Any = None, o
         raise ArgumentValueError(message("arange", "step must be nonzero", given=f"step={stride}, which is 0 as "
                                          f"{kind.dtype}", next_step="pass a floating dtype"))
     result = _arange(first, stride, _count(first, last, stride), kind)
-    if requires_grad or out is not None or layout is not None:
-        return finish(result, out, requires_grad, layout, "arange")
+    if requires_grad or out is not None or layout is not None or pin_memory:
+        return finish(result, out, requires_grad, layout, "arange", pin_memory)
     return result
 
 
@@ -438,7 +442,8 @@ def range(start: Any, end: Any = None, step: Any = 1, **options: Any) -> Tensor:
     first, last = (0, start) if end is None else (start, end)
     kind = factory_kind(options.pop("dtype", None), options.pop("device", None))
     result = _arange(first, step, math.floor((last - first) / step) + 1, kind)
-    return finish(result, options.get("out"), options.get("requires_grad", False), options.get("layout"), "range")
+    return finish(result, options.get("out"), options.get("requires_grad", False), options.get("layout"), "range",
+                  options.get("pin_memory", False))
 
 
 def _space_kind(start: Any, end: Any, dtype: Any, device: Any, out: Tensor | None) -> Kind:
@@ -462,7 +467,7 @@ def linspace(start: Any, end: Any, steps: int, *, out: Tensor | None = None, dty
     first, last = _plain(start), _plain(end)
     steps = _check_steps(steps, "linspace")
     result = _linspace(first, last, steps, _space_kind(first, last, dtype, device, out))
-    return finish(result, out, requires_grad, layout, "linspace")
+    return finish(result, out, requires_grad, layout, "linspace", pin_memory)
 
 
 def _check_steps(steps: Any, op: str) -> int:
@@ -497,7 +502,7 @@ def logspace(start: Any, end: Any, steps: int, base: float = 10.0, *, out: Tenso
         if dtypes.float64 in kind.capabilities.storage_dtypes else kind
     exponents = _linspace(first, last, steps, wide if kind.dtype.category >= FLOAT else kind).to(wide.dtype)
     result = (_full((), base, wide) ** exponents).to(kind.dtype)
-    return finish(result, out, requires_grad, layout, "logspace")
+    return finish(result, out, requires_grad, layout, "logspace", pin_memory)
 
 
 @front(_eye)
@@ -517,7 +522,7 @@ def eye(n: int, m: int | None = None, *, out: Tensor | None = None, dtype: Any =
         if value < 0:
             raise ArgumentError(f"eye: {name} must be greater or equal to 0, got {value}")
     result = _eye(int(n), int(columns), factory_kind(dtype, device))
-    return finish(result, out, requires_grad, layout, "eye")
+    return finish(result, out, requires_grad, layout, "eye", pin_memory)
 
 
 for _name, _maker in (("new_zeros", zeros), ("new_ones", ones), ("new_empty", empty), ("new_full", full),

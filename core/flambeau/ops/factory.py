@@ -147,12 +147,16 @@ def as_size(size: tuple[Any, ...], keyword: Any, op: str) -> Shape:
     return shape
 
 
-def finish(result: Tensor, out: Tensor | None, requires_grad: bool, layout: Any = None, op: str = "") -> Tensor:
-    """What all factories end with: `layout`, `out=` and `requires_grad`."""
+def finish(result: Tensor, out: Tensor | None, requires_grad: bool, layout: Any = None, op: str = "",
+           pin_memory: bool = False) -> Tensor:
+    """What all factories end with: `layout`, `out=`, `pin_memory` and `requires_grad`."""
     if layout is not None and layout is not strided:
         raise UnsupportedError(message(op, "only strided tensors exist", given=repr(layout), allowed="torch.strided"))
     if out is not None:
         return write_out(op, out, result)
+    if pin_memory:
+        from flambeau.ops import pinning  # which few programs need
+        result = pinning.pinned(result, op)
     if requires_grad:
         result.requires_grad = True
     return result

@@ -70,14 +70,22 @@ def _samples_transfer(make: Any) -> _samples.Calls:
 
 @operator(samples=_samples_transfer, vjp={"input": lambda g: g}, method=False, dtype_rule="any",
           grad_name="ToCopyBackward0")
-def _transfer(input: Tensor, kind: Kind) -> Tensor:
-    """The values on another device, through the host; the walk moves the gradient back."""
-    host_array = input._kind.backend.to_host(input._array)
-    there = kind.to(input._kind.dtype)
-    return make(there.backend.from_host(host_array, there.index), there)
+def _transfer(input: Tensor, kind: Kind, later: bool = False) -> Tensor:
+    """The values on another device, through the host where they have two backends; the walk moves the gradient back.
+
+    With `later` the program does not wait for the copy.
+    """
+    here, there = input._kind.backend, kind.to(input._kind.dtype)
+    if here is there.backend:
+        return make(here.to_device(input._array, there.index), there)
+    if not later:
+        return make(there.backend.from_host(here.to_host(input._array), there.index), there)
+    if there.capabilities.host:
+        return make(discovery.host().wrap(here.to_host_later(input._array)), there)
+    return make(there.backend.from_host_later(here.to_host(input._array), there.index), there)
 
 
-def convert(input: Tensor, kind: Kind) -> Tensor:
+def convert(input: Tensor, kind: Kind, later: bool = False) -> Tensor:
     """The tensor in another dtype or on another device; itself if it is of that kind already."""
     have = input._kind
     if have is kind:
@@ -87,12 +95,14 @@ def convert(input: Tensor, kind: Kind) -> Tensor:
     if have.device is not kind.device:
         if have.dtype not in kind.capabilities.storage_dtypes:
             input = _cast(input, kind.dtype)  # the cast comes first where the device there cannot store what is here
-        input = _transfer(input, kind)
+        input = _transfer(input, kind, True) if later else _transfer(input, kind)
+        if later and kind.capabilities.host and input._kind is not kind:
+            have.backend.synchronize(have.index)   # the cast reads what arrives
     return input if input._kind is kind else _cast(input, kind.dtype)
 
 
-def _wanted_kind(self: Tensor, args: tuple[Any, ...], dtype: Any, device: Any) -> tuple[Kind, bool]:
-    """The kind that the arguments of `to` ask for, and whether a copy is demanded by position."""
+def _wanted_kind(self: Tensor, args: tuple[Any, ...], dtype: Any, device: Any) -> tuple[Kind, list[bool]]:
+    """The kind that the arguments of `to` ask for, and the flags by position: not to wait, and to copy."""
     flags = []
     for each in args:
         if each.__class__ is dtypes.dtype:
@@ -111,7 +121,7 @@ def _wanted_kind(self: Tensor, args: tuple[Any, ...], dtype: Any, device: Any) -
     kind = self._kind
     wanted = discovery.kind_of(kind.dtype if dtype is None else dtypes.as_dtype(dtype),
                                kind.device if device is None else as_device(device))
-    return wanted, len(flags) > 1 and flags[1]
+    return wanted, flags
 
 
 @attach
@@ -120,6 +130,7 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bo
     """The tensor with another dtype or device: `to(dtype)`, `to(device)`, `to(device, dtype)`, `to(other)`.
 
     Itself where nothing changes, unless `copy`. A cast from complex to real warns that it drops the imaginary part.
+    With `non_blocking` the program does not wait for a copy between page-locked memory of the host and a device.
 
     >>> import flambeau as torch
     >>> torch.ones(2).to(torch.int64)
@@ -130,11 +141,11 @@ def to(self: Tensor, *args: Any, dtype: Any = None, device: Any = None, copy: bo
     if len(args) == 1 and args[0].__class__ is dtypes.dtype and device is None:
         wanted = self._kind.to(args[0])
     else:
-        wanted, demanded = _wanted_kind(self, args, dtype, device)
-        copy = copy or demanded
+        wanted, flags = _wanted_kind(self, args, dtype, device)
+        non_blocking, copy = (*flags, non_blocking)[0] or non_blocking, copy or (len(flags) > 1 and flags[1])
     if wanted is self._kind:
         return _formatted(self, memory_format, copy)
-    return _formatted(convert(self, wanted), memory_format)
+    return _formatted(convert(self, wanted, non_blocking and memory_format is None), memory_format)
 
 
 def _formatted(tensor: Tensor, memory_format: Any, copy: bool = False) -> Tensor:
@@ -169,7 +180,8 @@ def cpu(self: Tensor, memory_format: Any = None) -> Tensor:
 def _to_device(name: str) -> None:
     def method(self: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
         where = name if device is None else device_type(name, device) if isinstance(device, int) else device
-        return convert(self, discovery.kind_of(self._kind.dtype, where))
+        kind = discovery.kind_of(self._kind.dtype, where)
+        return _formatted(convert(self, kind, non_blocking and memory_format is None), memory_format)
     method.__name__ = method.__qualname__ = name
     method.__doc__ = f'The tensor on device "{name}"; itself if it is there already. RuntimeError where there is none.'
     attach(method, name)
@@ -204,7 +216,7 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
         raise ShapeError(f"copy_: The size of the source {describe(src._array.shape)} must match that of the tensor "
                          f"{describe(self._array.shape)}, or broadcast to it")
     if src._kind.device is not self._kind.device:
-        src = convert(src, self._kind)
+        src = convert(src, self._kind, non_blocking and not self._kind.capabilities.host)
     plain = self._view is None and not (STATE.enabled and (self._edge is not None or src._edge is not None))
     drops = src._kind.dtype.is_complex and not self._kind.dtype.is_complex
     if plain and src._kind.device is self._kind.device and not drops:

@@ -68,7 +68,7 @@ def rand(*shape: Any, size: Any = None, generator: Generator | None = None, out:
     """
     kind = _float_kind("rand", out, dtype, device)
     return finish(draws._uniform(as_size(shape, size, "rand"), 0.0, 1.0, generator, kind), out, requires_grad, layout,
-                  "rand")
+                  "rand", pin_memory)
 
 
 @composite(samples=_samples_floats, method=False)
@@ -86,7 +86,7 @@ def randn(*shape: Any, size: Any = None, generator: Generator | None = None, out
     """
     kind = _float_kind("randn", out, dtype, device)
     return finish(draws._normal(as_size(shape, size, "randn"), 0.0, 1.0, generator, kind), out, requires_grad, layout,
-                  "randn")
+                  "randn", pin_memory)
 
 
 def _float_kind(op: str, out: Tensor | None, dtype: Any, device: Any) -> Any:
@@ -133,7 +133,7 @@ def randint(*args: Any, low: int | None = None, high: int | None = None, size: A
     kind = factory_kind(out._kind.dtype if dtype is None and out is not None else dtype, device, dtypes.int64)
     check_whole("randint", kind.dtype, first, last)
     result = draws._randint(as_size((size,), None, "randint"), first, last, generator, kind)
-    return finish(result, out, requires_grad, layout, "randint")
+    return finish(result, out, requires_grad, layout, "randint", pin_memory)
 
 
 @front(draws._randperm)
@@ -151,7 +151,7 @@ def randperm(n: int, *, generator: Generator | None = None, out: Tensor | None =
     kind = factory_kind(out._kind.dtype if dtype is None and out is not None else dtype, device, dtypes.int64)
     if n < 0:
         raise ArgumentError(f"randperm: n must be non-negative, got {n}")
-    return finish(draws._randperm(int(n), generator, kind), out, requires_grad, layout, "randperm")
+    return finish(draws._randperm(int(n), generator, kind), out, requires_grad, layout, "randperm", pin_memory)
 
 
 @composite(samples=_samples.on(((2, 3),)), method=False)
@@ -225,7 +225,7 @@ def normal(mean: Any = 0.0, std: Any = 1.0, size: Any = None, *, generator: Gene
     _check_std(std)
     kind = _float_kind("normal", out, dtype, device)
     result = draws._normal(as_size((size,), None, "normal"), float(mean), float(std), generator, kind)
-    return finish(result, out, requires_grad, layout, "normal")
+    return finish(result, out, requires_grad, layout, "normal", pin_memory)
 
 
 def _check_positive(op: str, name: str, value: float) -> None:

@@ -13,11 +13,13 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from flambeau.ops.pinning import accelerator
 from flambeau.random import Generator
 from flambeau.utils.data.collate import default_collate, default_convert
 from flambeau.utils.data.dataset import IterableDataset
 from flambeau.utils.data.fetch import make_fetch
 from flambeau.utils.data.info import get_worker_info
+from flambeau.utils.data.pinning import pin_memory
 from flambeau.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler, draw_seed
 
 if TYPE_CHECKING:
@@ -41,7 +43,8 @@ class DataLoader(Generic[T_co]):
             everything that shapes a batch.
         num_workers: processes that load ahead; 0 loads here, when a batch is asked for.
         collate_fn: joins a list of samples to a batch (`default_collate`).
-        pin_memory, pin_memory_device: accepted; memory is not pinned, which changes no result.
+        pin_memory: hand batches out in page-locked memory, from which `.to(device, non_blocking=True)` does not wait.
+            Where there is no accelerator nothing changes, with a warning. `pin_memory_device` is accepted.
         drop_last: leave out a last batch that is not full.
         timeout: seconds to wait for a worker's batch; 0 waits as long as the worker lives.
         worker_init_fn: called with the worker's number in each worker, after seeding.
@@ -173,12 +176,18 @@ class LoaderIterator(Iterator[Any]):
         self._indices = iter(loader._index_sampler)
         self._base_seed = draw_seed(loader.generator)
         self._yielded = 0
+        self._pins = bool(loader.pin_memory) and _can_pin()
 
     def __len__(self) -> int:
         return len(self._loader._index_sampler)  # type: ignore[arg-type]
 
     def __getstate__(self) -> Any:
         raise NotImplementedError(f"{type(self).__name__} cannot be pickled; pickle the DataLoader instead")
+
+    def _hand_out(self, batch: Any) -> Any:
+        """Count a batch, and give it as the program wants it."""
+        self._count()
+        return pin_memory(batch) if self._pins else batch
 
     def _count(self) -> None:
         """Count a batch, and say so once when a stream turns out longer than it reported."""
@@ -189,7 +198,7 @@ class LoaderIterator(Iterator[Any]):
                 f"Length of IterableDataset {self._loader.dataset} was reported to be {reported}, but "
                 f"{self._yielded} samples have been fetched. With worker processes, each iterates a copy of its "
                 "own: share the data out with get_worker_info()",
-                stacklevel=3,
+                stacklevel=4,
             )
 
 
@@ -201,9 +210,16 @@ class _LocalIterator(LoaderIterator):
         self._fetch = make_fetch(loader.dataset, loader.batch_sampler is not None, loader.collate_fn, loader.drop_last)
 
     def __next__(self) -> Any:
-        batch = self._fetch(next(self._indices))
-        self._count()
-        return batch
+        return self._hand_out(self._fetch(next(self._indices)))
+
+
+def _can_pin() -> bool:
+    """Whether there is an accelerator that page-locked memory is for; a warning where there is none."""
+    if accelerator() is not None:
+        return True
+    warnings.warn("'pin_memory' argument is set as true but no accelerator is found, then device pinned memory won't "
+                  "be used; leave it out", UserWarning, stacklevel=5)
+    return False
 
 
 def _check_workers(num_workers: int, timeout: float, prefetch_factor: int | None, persistent_workers: bool) -> None:

@@ -283,8 +283,7 @@ class WorkerIterator(LoaderIterator):
             if not (isinstance(error, StopIteration) and self._loader.persistent_workers):
                 self._stop()
             raise
-        self._count()
-        return batch
+        return self._hand_out(batch)
 
     def _next_batch(self) -> Any:
         deadline = time.monotonic() + self._loader.timeout if self._loader.timeout else None
