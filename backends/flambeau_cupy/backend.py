@@ -26,8 +26,9 @@ class CupyBackend(ClikeBackend):
         self._versions: dict[str, str] = {}
         self.serve(self._found())
         if self._devices:
-            from flambeau_cupy import arrays
+            from flambeau_cupy import arrays, libraries
             self.kernels.update(arrays.protocols(self._devices), data_ptr=arrays.address)
+            self.kernels.update(libraries.kernels(self.kernels))
 
     def _found(self) -> list[Device]:
         import cupy

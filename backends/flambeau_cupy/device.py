@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -25,19 +24,6 @@ _HINTS = {
     "cudaErrorECCUncorrectable": "the GPU's memory has failed; start the program anew, and see `nvidia-smi -q`",
     "cudaErrorInsufficientDriver": "install a newer driver, or CuPy for an older CUDA",
 }
-
-
-class Buffer:
-    """Memory of the driver's, given back with it."""
-
-    __slots__ = ("_index", "ptr")
-
-    def __init__(self, ptr: int, index: int) -> None:
-        self.ptr, self._index = ptr, index
-
-    def __del__(self) -> None:
-        with contextlib.suppress(runtime.CUDARuntimeError):    # as the process ends, the driver may be gone
-            runtime.free(self.ptr)
 
 
 class Device(BaseDevice):
@@ -71,7 +57,11 @@ class Device(BaseDevice):
     def new_buffer(self, size: int) -> Any:
         self.queue.enter()
         try:
-            return Buffer(runtime.malloc(size), self.index)
+            # CuPy's object gives the memory back when its last reference goes, and not, as a destructor in Python does,
+            # when a cycle that it hangs on is found: the block may be wanted again from there.
+            return cupy.cuda.Memory(size)
+        except MemoryError:     # CuPy's own OutOfMemoryError
+            return None
         except runtime.CUDARuntimeError as error:
             if error.status != runtime.errorMemoryAllocation:
                 raise self.faults.translated(error, f"an allocation of {size} bytes") from error
