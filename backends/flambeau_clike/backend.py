@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import replace
+from typing import Any, ClassVar
 
 import flambeau.dtypes as fd
 from flambeau.backend import Backend, Capabilities
@@ -26,11 +27,12 @@ class ClikeBackend(Backend):
     """Devices that are programmed in a C-like language. A subclass finds them and calls `serve`."""
 
     array_type = Array
+    stream_type: ClassVar[type[Stream]] = Stream
 
     def serve(self, devices: Sequence[Device]) -> None:
         """Take the devices, which may be none."""
         self._devices = list(devices)
-        self._capabilities = [capabilities(each.traits) for each in self._devices]
+        self._capabilities = [replace(capabilities(each.traits), simulated=each.simulated) for each in self._devices]
         self.capabilities = self._capabilities[0] if self._devices else capabilities(None)
         self.kernels = dict(KERNELS)
         self.kernels.update({**factories(self._devices), **draws(self._devices)})
@@ -80,7 +82,7 @@ class ClikeBackend(Backend):
 
     # -- queues
     def default_queue(self, index: int) -> Queue:
-        return Stream(self, index, self._devices[index].default)
+        return self.stream_type(self, index, self._devices[index].default)
 
     def use_queue(self, queue: Queue) -> None:
         assert isinstance(queue, Stream)

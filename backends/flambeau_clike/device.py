@@ -90,6 +90,7 @@ class Device:
     """
 
     error: ClassVar[tuple[type[Exception], ...]]     # what the driver raises
+    simulated = False                    # whether a program stands in for the hardware, for tests
     setting: ClassVar[str]               # the environment variable that limits memory
 
     def __init__(self, label: str, traits: Traits, total_memory: int, programs: Callable[[Any], Programs]) -> None:

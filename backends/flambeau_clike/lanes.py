@@ -15,6 +15,7 @@ from flambeau.queues import Marker, Queue
 
 if TYPE_CHECKING:
     from flambeau_clike.device import Device
+    from flambeau_clike.memory import Block
 
 LANES = 16
 PENDING = 64 << 20     # bytes of host memory that uploads may hold until they have run,
@@ -30,13 +31,14 @@ class Lane:
     the driver's own.
     """
 
-    __slots__ = ("_pending", "_uploads", "device", "finished", "queue")
+    __slots__ = ("_pending", "_uploads", "device", "finished", "queue", "recorded")
 
     def __init__(self, device: Device, queue: Any) -> None:
         self.device, self.queue = device, queue
         self._uploads: deque[tuple[Any, int]] = deque()
         self._pending = 0
         self.finished = 0.0     # when it was last waited for, by time.perf_counter()
+        self.recorded: list[Block] | None = None    # while it records: the blocks that it was given
 
     # -- the driver's half
     @property

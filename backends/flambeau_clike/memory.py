@@ -29,13 +29,15 @@ _noting = threading.RLock()
 class Block:
     """A buffer of the driver's, and the lane that may use it without waiting.
 
-    `host` are its bytes as a NumPy array where the host has asked for them and the device is coherent.
+    `host` are its bytes as a NumPy array where the host has asked for them and the device is coherent. A block without
+    a lane is no longer the allocator's.
     """
 
     __slots__ = ("buffer", "host", "lane", "size")
 
     def __init__(self, buffer: Any, size: int, lane: Lane) -> None:
-        self.buffer, self.size, self.lane = buffer, size, lane
+        self.buffer, self.size = buffer, size
+        self.lane: Lane | None = lane
         self.host: Any = None
 
 
@@ -84,7 +86,8 @@ class Allocator:
         """Memory for `size` bytes, for a lane: this thread's. OutOfMemoryError where there is no room."""
         lane = lane or self.device.lane
         wanted = SMALLEST if size <= SMALLEST else size_class(size)
-        if self.returned:    # what was given back last is most often just what is wanted, and the counts stay
+        # What was given back last is most often just what is wanted, and the counts stay.
+        if self.returned and lane.recorded is None:
             try:
                 last = self.returned.pop()
             except IndexError:
@@ -100,6 +103,8 @@ class Allocator:
             block = self._reuse(lane, wanted)
             if block is None:
                 block = self._allocate(lane, wanted)
+            if lane.recorded is not None:
+                lane.recorded.append(block)
             self.counts["allocations"] += 1
             self.allocated += wanted
             if self.allocated > self.peak:
@@ -138,6 +143,8 @@ class Allocator:
             self._keep(self._waiting.popleft()[1])
 
     def _keep(self, block: Block) -> None:
+        if block.lane is None:     # it was given away
+            return
         key = (block.lane, block.size)
         self._free.setdefault(key, []).append(block)
         self._free.move_to_end(key)
@@ -195,6 +202,22 @@ class Allocator:
             given=f"{amount(self.allocated)} in use by tensors and {amount(self.reserved - self.allocated)} held, of "
                   f"{amount(self.limit)}; the driver gives at most {amount(device.max_allocation)} in one piece",
             next_step="delete tensors that are no longer needed, or work in smaller batches"))
+
+    def give_away(self, blocks: list[Block]) -> None:
+        """Let go of blocks for good: whoever still has them keeps them."""
+        with self.lock:
+            self._work_off()
+            owned = {id(block): block for block in blocks if block.lane is not None}
+            for key in [key for key, free in self._free.items() if any(id(block) in owned for block in free)]:
+                kept = [block for block in self._free[key] if id(block) not in owned]
+                self.cached -= key[1] * (len(self._free[key]) - len(kept))
+                if kept:
+                    self._free[key] = kept
+                else:
+                    del self._free[key]
+            for block in owned.values():
+                block.lane = None
+                self.reserved -= block.size
 
     # -- for people
     def stats(self) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """Products of matrices by cuBLAS.
 
-It sees matrices by columns: a dense row-major one is its transpose there, so c = a @ b is asked for as c' = b' @ a'.
+CuPy does not let cuBLAS work in a stream that records a graph: there, products take our own kernels. cuBLAS sees
+matrices by columns: a dense row-major one is its transpose there, so c = a @ b is asked for as c' = b' @ a'.
 float32 is computed in float32, or in TensorFloat-32 where `torch.backends.cuda.matmul` allows it.
 """
 
@@ -13,6 +14,7 @@ import numpy as np
 from cupy.cuda import runtime
 
 import flambeau.dtypes as fd
+from flambeau import settings
 from flambeau_clike.array import TO_NUMPY, Array
 from flambeau_clike.kernels.matmul import Product
 from flambeau_clike.kernels.movement import copy, lane_of
@@ -34,7 +36,7 @@ class CuBlas:
     def takes(self, product: Product, few: bool) -> bool:
         """All floats whose batch, if any, has one stride."""
         sizes = product.sizes
-        return (product.a.dtype in _TYPES and len(sizes.batch) <= 1 and sizes.k > 0
+        return (product.a.dtype in _TYPES and self._device.lane.recorded is None and len(sizes.batch) <= 1 and sizes.k > 0
                 and max(sizes.m, sizes.n, sizes.k, sizes.count) < 1 << 31
                 and leading(sizes.a_strides, sizes.m, sizes.k) is not None
                 and leading(sizes.b_strides, sizes.k, sizes.n) is not None)
@@ -51,9 +53,8 @@ class CuBlas:
         kind, numbers, width = getattr(runtime, _TYPES[dtype]), self._numbers[dtype].ctypes.data, dtype.itemsize
         a_step, b_step = (*sizes.a_batch, 0)[0], (*sizes.b_batch, 0)[0]
         lane.queue.enter()
-        with device.lock:
+        with device.lock, lane.queue.stream:     # CuPy hands cuBLAS its own current stream
             handle = cupy.cuda.device.get_cublas_handle()
-            cublas.setStream(handle, lane.queue.ptr)
             cublas.gemmStridedBatchedEx(
                 handle, second[1], first[1], sizes.n, sizes.m, sizes.k, numbers + width,
                 address(product.b), kind, second[0], b_step, address(product.a), kind, first[0], a_step,
@@ -69,13 +70,7 @@ def compute(cublas: Any, dtype: fd.dtype) -> int:
     """How cuBLAS is to compute in a dtype."""
     if dtype in (fd.float64, fd.complex128):
         return int(cublas.CUBLAS_COMPUTE_64F)
-    return int(cublas.CUBLAS_COMPUTE_32F_FAST_TF32 if allow_tf32() else cublas.CUBLAS_COMPUTE_32F)
-
-
-def allow_tf32() -> bool:
-    """What `torch.backends.cuda.matmul.allow_tf32` says."""
-    from flambeau.backends import cuda
-    return bool(cuda.matmul.allow_tf32)
+    return int(cublas.CUBLAS_COMPUTE_32F_FAST_TF32 if settings.matmul.tf32 else cublas.CUBLAS_COMPUTE_32F)
 
 
 def leading(strides: tuple[int, ...], rows: int, columns: int) -> tuple[int, int] | None:

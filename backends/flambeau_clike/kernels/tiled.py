@@ -3,7 +3,7 @@ them; each work item keeps a block of the result in registers.
 
 Which sizes are fast depends on the device, and no table of devices would ever be complete. So the sizes are tried once
 per device and type, on the first product that is large enough, and the fastest are kept in a file of the user's cache.
-FLAMBEAU_OPENCL_TUNE=off takes the first that fit, without trying.
+FLAMBEAU_TUNE=off takes the first that fit, without trying.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from flambeau_clike.kernels._arithmetic import ARITHMETIC, PRODUCT
 from flambeau_clike.launch import launch
 from flambeau_clike.program import Family
 
-SETTING = "FLAMBEAU_OPENCL_TUNE"
+SETTING = "FLAMBEAU_TUNE"
 PROBE = 1024           # rows and columns of the matrices that sizes are tried on
 ROUNDS = 3
 
@@ -145,6 +145,8 @@ def choose(device: Device, dtype: dtype, product_of: Any) -> Tile | None:
     with _lock:
         known = _chosen.setdefault(device, {})
         if dtype not in known:
+            if device.lane.recorded is not None:     # nothing can be timed now
+                return (*fitting(device, dtype), None)[0]
             known[dtype] = _choose(device, dtype, product_of)
         return known[dtype]
 

@@ -12,7 +12,7 @@ def gpu(opencl, monkeypatch):
     """A device of its own that says that it is no processor."""
     from flambeau import discovery
     from flambeau_opencl.device import Device
-    monkeypatch.setenv("FLAMBEAU_OPENCL_TUNE", "off")
+    monkeypatch.setenv("FLAMBEAU_TUNE", "off")
     device = Device(discovery.backend_for(opencl)._devices[0].handle, "opencl:gpu")
     device.traits = dataclasses.replace(device.traits, cpu=False, unified=False,
                                         group=min(16, device.traits.largest_group))

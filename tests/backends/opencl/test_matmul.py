@@ -176,7 +176,7 @@ def test_tiles_of_all_sizes_give_the_product(opencl, kernels, tiled, dtype):
 
 def test_tiles_are_tried_once_and_kept_in_a_file(opencl, kernels, tiled, monkeypatch, tmp_path):
     monkeypatch.setenv("FLAMBEAU_OPENCL_CACHE", str(tmp_path))
-    monkeypatch.delenv("FLAMBEAU_OPENCL_TUNE", raising=False)
+    monkeypatch.delenv("FLAMBEAU_TUNE", raising=False)
     monkeypatch.setattr(tiled, "_chosen", type(tiled._chosen)())
     monkeypatch.setattr(tiled, "TILES", tiled.TILES[-2:])
     tried = []
@@ -200,7 +200,7 @@ def test_tuning_measures_and_can_be_switched_off(opencl, kernels, tiled, monkeyp
     device = flambeau.ones(1, device=opencl)._array.device
     tiles = tiled.fitting(device, flambeau.float32)[-2:]
     assert tiled.fastest(device, flambeau.float32, tiles, kernels.Product, size=64) in tiles
-    monkeypatch.setenv("FLAMBEAU_OPENCL_TUNE", "off")
+    monkeypatch.setenv("FLAMBEAU_TUNE", "off")
     monkeypatch.setattr(tiled, "_chosen", type(tiled._chosen)())
     assert tiled.choose(device, flambeau.float32, kernels.Product) == tiled.fitting(device, flambeau.float32)[0]
 
