@@ -1,12 +1,14 @@
 """What the devices of this machine do: launches, memory, arithmetic, copies. Each is a parameter of each benchmark.
 
-`discovery` says which devices there are; simulated ones are for tests and are left out. Work that is queued is waited
-for, except where the price of queueing is what is measured.
+`discovery` says which devices there are; simulated ones are for tests and are left out. Where PyTorch sees a CUDA
+device, "torch on cuda" is a parameter, too, and CuPy has the benchmarks that it has functions for. Work that is queued
+is waited for, except where the price of queueing is what is measured.
 """
 
 import importlib
+import importlib.util
 
-from .libraries import library
+from .libraries import LIBRARIES, library
 
 BATCH = 100
 
@@ -19,19 +21,33 @@ def devices():
         if row["devices"] and not discovery.backend_for(row["name"]).capabilities.simulated:
             count = len(row["devices"])
             names[row["name"]] = [row["name"]] if count == 1 else [f"{row['name']}:{i}" for i in range(count)]
-    return [each for name in sorted(names, key=lambda name: name != "cpu") for each in names[name]]
+    found = [each for name in sorted(names, key=lambda name: name != "cpu") for each in names[name]]
+    beside = "cuda" in names and "torch" in LIBRARIES and importlib.import_module("torch").cuda.is_available()
+    return found + ["torch on cuda"] * beside
+
+
+def cupy():
+    """CuPy, where "cuda" is a device of this machine."""
+    if "cuda" not in (each.partition(":")[0] for each in DEVICES) or not importlib.util.find_spec("cupy"):
+        raise NotImplementedError("there is no CUDA device, or no CuPy")     # asv passes over the benchmark
+    return importlib.import_module("cupy")
+
+
+DEVICES = devices()
 
 
 class _OnDevice:
     """The subclasses make their tensors on `self.device` and call `self.wait()` where it counts."""
 
-    params = (devices(),)
+    params = (DEVICES,)
     param_names = ("device",)
     timeout = 120
 
     def setup(self, device):
-        self.torch = library("flambeau")
-        self.device = device
+        other, _, self.device = device.rpartition(" on ")
+        self.torch = library(other or "flambeau")
+        if other:
+            self.wait = self.torch.cuda.synchronize
         self.make()
         self.wait()
 
@@ -166,3 +182,48 @@ class Step(_OnDevice):
         loss.backward()
         self.optimizer.step()
         loss.item()
+
+
+class CuPy:
+    """The same of CuPy, where it is and has a device."""
+
+    timeout = 120
+
+    def setup(self):
+        self.cupy = cupy()
+        self.wait = self.cupy.cuda.runtime.deviceSynchronize
+        self.a, self.b = (self.cupy.ones(10, dtype="float32") for _ in range(2))
+        self.long, self.other = (self.cupy.ones(1 << 24, dtype="float32") for _ in range(2))
+        self.matrix = self.cupy.ones((1024, 1024), dtype="float32")
+        self.there = self.cupy.asnumpy(self.long)
+        self.a + self.b
+        self.matrix @ self.matrix
+        self.wait()
+
+    def time_queue_100_additions(self):
+        a, b = self.a, self.b
+        for _ in range(BATCH):
+            a + b
+
+    def time_add(self):
+        self.long + self.other
+        self.wait()
+
+    def time_exp(self):
+        self.cupy.exp(self.long)
+        self.wait()
+
+    def time_sum(self):
+        self.long.sum()
+        self.wait()
+
+    def time_matmul(self):
+        self.matrix @ self.matrix
+        self.wait()
+
+    def time_to_device(self):
+        self.cupy.array(self.there)
+        self.wait()
+
+    def time_to_host(self):
+        self.cupy.asnumpy(self.long)

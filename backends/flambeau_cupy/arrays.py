@@ -88,7 +88,10 @@ def by_cupy(function: Callable[..., Any]) -> Callable[..., Any]:
         queue = device.lane.queue
         queue.enter()
         with queue.stream:
-            found = function(*[to_cupy(each) if each.__class__ is Array else each for each in args])
+            try:
+                found = function(*[to_cupy(each) if each.__class__ is Array else each for each in args])
+            except ImportError:     # CUDA's library for it is not installed
+                return NotImplemented
             if found is NotImplemented:
                 return found
             if isinstance(found, tuple):

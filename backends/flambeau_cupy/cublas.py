@@ -24,6 +24,15 @@ _TYPES = {fd.float32: "CUDA_R_32F", fd.float64: "CUDA_R_64F", fd.complex64: "CUD
 _PLAIN, _TURNED = 0, 1     # CUBLAS_OP_N, CUBLAS_OP_T
 
 
+def available() -> bool:
+    """Whether CUDA's library is there: CuPy comes without it, but for its extra `ctk`."""
+    try:
+        from cupy_backends.cuda.libs import cublas as _  # noqa: F401 - whether it can be imported is the question
+    except ImportError:
+        return False
+    return True
+
+
 class CuBlas:
     """Single products and batches of them, of floats and complex numbers."""
 
@@ -36,7 +45,8 @@ class CuBlas:
     def takes(self, product: Product, few: bool) -> bool:
         """All floats whose batch, if any, has one stride."""
         sizes = product.sizes
-        return (product.a.dtype in _TYPES and self._device.lane.recorded is None and len(sizes.batch) <= 1 and sizes.k > 0
+        return (self._device.lane.recorded is None and product.a.dtype in _TYPES
+                and len(sizes.batch) <= 1 and sizes.k > 0
                 and max(sizes.m, sizes.n, sizes.k, sizes.count) < 1 << 31
                 and leading(sizes.a_strides, sizes.m, sizes.k) is not None
                 and leading(sizes.b_strides, sizes.k, sizes.n) is not None)

@@ -12,7 +12,7 @@ from cupy.cuda import driver, runtime
 from flambeau_clike.device import Device as BaseDevice, Traits
 from flambeau_clike.lanes import Lane
 from flambeau_cupy import streams
-from flambeau_cupy.cublas import CuBlas
+from flambeau_cupy.cublas import CuBlas, available
 from flambeau_cupy.program import Programs
 from flambeau_cupy.streams import CudaLane, Queue
 
@@ -38,7 +38,7 @@ class Device(BaseDevice):
         self.said = runtime.getDeviceProperties(index)
         self.simulated = "simulated" in name(self.said)      # no GPU is called so, but what tests put in its place
         super().__init__(label, traits(self.said), int(self.said["totalGlobalMem"]), Programs)
-        self.libraries = [CuBlas(self)]
+        self.libraries = [CuBlas(self)] if available() else []
 
     def open_lane(self, priority: int = 0) -> Lane:
         runtime.setDevice(self.index)
@@ -74,7 +74,10 @@ class Device(BaseDevice):
 
     @property
     def cache_folder(self) -> Path | None:
-        from platformdirs import user_cache_path
+        try:
+            from platformdirs import user_cache_path
+        except ModuleNotFoundError:     # an extra of ours: CuPy may be here without it
+            return None
         return user_cache_path("flambeau") / "cuda"
 
     @property

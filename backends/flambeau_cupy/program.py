@@ -15,7 +15,6 @@ from flambeau.ir.faults import HEADER as FAULTS
 from flambeau_clike import program
 from flambeau_clike.program import Family, excerpt
 
-OPTIONS = ("--std=c++17", "--fmad=false")     # products and sums round one by one, as they do elsewhere
 PARAMETERS = 256       # that a kernel may have,
 BLOCK = 8192           # and bytes that they may take together with their gaps: CUDA itself stops at 4096
 _pack_pointer = struct.Struct("=Q").pack_into
@@ -94,7 +93,7 @@ class Programs(program.Programs):
 
     def _module(self, text: str, name: str, wide: bool, what: str) -> Any:
         source = CUDA.header + FAULTS + text
-        options = OPTIONS + (("-DWIDE",) if wide else ())
+        options = CUDA.options + (("-DWIDE",) if wide else ())
         module = cupy.RawModule(code=source, options=options, backend="nvrtc")
         try:
             module.compile()

@@ -183,8 +183,14 @@ def reference_index(names: Sequence[str]) -> Page:
 
 
 def support_page(installed: dict[str, Backend], reports: dict[str, Report]) -> Page:
-    """The matrix: one row for each record, one column for each device, and one for each report of the suite."""
+    """The matrix: one row for each record, one column for each device, and one for each report of the suite.
+
+    A GPU's backend has a column of the suite, report or not: without one it says that no GPU has run it.
+    """
     records = sorted((each for each in OPERATORS.values() if each.family != "composite"), key=lambda each: each.name)
+    unproved = without_gpu(installed, reports)
+    absent = [name for name, backend in installed.items() if not backend.device_count()]
+    installed = {name: backend for name, backend in installed.items() if name not in absent}
     lines = [*title("Support matrix"), *SUPPORT_TEXT.splitlines(), ""]
     lines += [".. list-table::", "   :header-rows: 1", ""]
     lines += _row("device", *WAYS)
@@ -193,13 +199,16 @@ def support_page(installed: dict[str, Backend], reports: dict[str, Report]) -> P
         lines += _row(
             name, *(str(how.count(each)) for each in ("native", "decomposed", "strides", "fallback", "missing"))
         )
-    lines += ["", *reports_section(installed, reports), *title("Operators", "-")]
+    if absent:
+        lines += ["", f"Without a device here: {', '.join(f'``{name}``' for name in absent)}."]
+    lines += ["", *reports_section([*installed, *absent], reports, unproved), *title("Operators", "-")]
     lines += [".. list-table::", "   :header-rows: 1", ""]
-    suite = [f"suite on {device}" for device in reports]
+    suite = [each if each in absent else f"suite on {each}" for each in unproved]
+    suite += [f"suite on {device}" for device in reports]
     lines += _row("operator", "family", "without a kernel", "gradient", *installed, *suite)
     for record in records:
         how = [support(record, backend) for backend in installed.values()]
-        seen = [found(report, record.name) for report in reports.values()]
+        seen = [NOT_RUN for _ in unproved] + [found(report, record.name) for report in reports.values()]
         lines += _row(f"``{record.name}``", record.family, runs_as(record), gradient(record), *how, *seen)
     return [*lines, "", *others_section({each.name for each in records}, reports)]
 
@@ -208,7 +217,8 @@ def support_page(installed: dict[str, Backend], reports: dict[str, Report]) -> P
 def newest_reports(folder: Path = REPORTS) -> dict[str, Report]:
     """The compact reports that are kept, by device string; of several of one device the newest.
 
-    ValueError for a file there that is no report: it would silently be missing otherwise.
+    Those of simulated devices say nothing of hardware and are passed over. ValueError for a file there that is no
+    report: it would silently be missing otherwise.
     """
     newest: dict[str, Report] = {}
     for path in sorted(folder.glob("*.json")):
@@ -216,9 +226,26 @@ def newest_reports(folder: Path = REPORTS) -> dict[str, Report]:
         if not report.get("compact"):
             raise ValueError(f"{path} is a whole report; `python -m flambeau_conformance.report` makes a compact one")
         device = report["environment"]["device"]
+        if report["environment"].get("simulated"):
+            continue
         if device not in newest or newest[device]["environment"]["date"] <= report["environment"]["date"]:
             newest[device] = report
     return dict(sorted(newest.items()))
+
+
+NOT_RUN = "not run on a GPU"
+
+
+def ran_on_gpu(report: Report) -> bool:
+    """Whether a report is one of a GPU, which the device says of itself."""
+    return (report["environment"].get("extra") or {}).get("type") == "gpu"
+
+
+def without_gpu(installed: dict[str, Backend], reports: dict[str, Report]) -> list[str]:
+    """The backends of accelerators of which no report of a GPU is kept."""
+    proved = {device.partition(":")[0] for device, report in reports.items() if ran_on_gpu(report)}
+    each = {name: backend.capabilities for name, backend in installed.items() if name not in proved}
+    return [name for name, said in each.items() if said.accelerator and not said.host and not said.simulated]
 
 
 FOUND = {"N": "kernel", "D": "decomposed", "C": "no kernel ran", "F": "on the host", "x": "expected to fail",
@@ -243,7 +270,7 @@ def found(report: Report, op: str) -> str:
                               for word in rest)])
 
 
-def reports_section(installed: dict[str, Backend], reports: dict[str, Report]) -> Page:
+def reports_section(names: Sequence[str], reports: dict[str, Report], unproved: Sequence[str]) -> Page:
     """Which devices the suite was run on: when, with what, and how many cases of each outcome."""
     lines = [*title("What the conformance suite found", "-"), *REPORTS_TEXT.splitlines(), ""]
     if reports:
@@ -258,16 +285,15 @@ def reports_section(installed: dict[str, Backend], reports: dict[str, Report]) -
                   status["xfail"], status["skip"], status["fail"] + status["error"]]  # fmt: skip
         lines += _row(f"``{device}``", hardware, about["date"][:10], about["flambeau"], run, *map(str, counts))
     run_on = {device.partition(":")[0] for device in reports}
-    missing = [name for name in installed if name not in run_on]
-    lines += [""]
-    if missing:
-        lines += [f"Not run, as far as the reports kept here say: {', '.join(f'``{name}``' for name in missing)}.", ""]
-    if not run_on & GRAPHICS:
-        lines += ["No GPU has run the suite yet.", ""]
-    return lines
+    missing = [name for name in names if name not in run_on and name not in unproved]
+    for words, which in (("Not run", missing), ("Not run on a GPU", unproved)):
+        if which:
+            listed = ", ".join(f"``{each}``" for each in which)
+            lines += ["", f"{words}, as far as the reports kept here say: {listed}."]
+    if not any(map(ran_on_gpu, reports.values())):
+        lines += ["", "No GPU has run the suite yet."]
+    return [*lines, ""]
 
-
-GRAPHICS = {"cuda", "opencl", "xpu", "mps"}
 
 REPORTS_TEXT = """\
 The tables above and below say what the backends declare. What the :doc:`conformance suite </conformance>` found on

@@ -1,43 +1,37 @@
-"""Every pointwise operator's kernels in the CUDA dialect, through NVIDIA's compiler, which needs no GPU."""
+"""The kernels of every pointwise operator, reduction and scan in the CUDA dialect, through NVIDIA's compiler, which
+needs no GPU. What a backend makes of them is compiled with its other programs."""
 
 from __future__ import annotations
 
-import ctypes
-import ctypes.util
-import importlib.util
-from pathlib import Path
-from typing import Any
+import re
+from string import Template
 
 import pytest
 
 import flambeau
+import nvrtc
 from flambeau import dtypes as fd
 from flambeau.dtypes import COMPLEX
 from flambeau.errors import FlambeauError
 from flambeau.ir import clike, expr as ir, prelude
-from flambeau.ir.dialect import C_TYPES, CUDA
-from flambeau.ir.faults import HEADER as FAULTS
+from flambeau.ir.dialect import C_TYPES
 from flambeau.ir.loops import Operand, Pointwise, Result
+from flambeau.ir.reduction_text import REDUCTION, SEARCH, SHARED, functions
+from flambeau.ir.reductions import Reduction, RunningSearch, Scan, Search
+from flambeau.ir.scan_text import RUNNING, SCAN
 from flambeau.registry import OPERATORS, OpDef
 
 flambeau.ones(1)  # so that the table is complete whatever is imported lazily
 STATED = [each for each in OPERATORS.values()
           if each.expr is not None and each.family in ("unary", "binary", "pointwise")]
+LOOPS = [each for each in OPERATORS.values() if each.loop is not None]
+TEMPLATES = {Reduction: REDUCTION, Search: SEARCH, Scan: SCAN, RunningSearch: RUNNING}
 KINDS = ("bool", "uint8", "int32", "int64", "float32", "float64", "complex64")
 
 
 @pytest.fixture(scope="module")
-def nvrtc() -> Any:
-    """NVIDIA's run-time compiler, from its pip package or the system."""
-    found = None
-    if importlib.util.find_spec("nvidia") is not None:
-        spec = importlib.util.find_spec("nvidia.cuda_nvrtc")
-        folders = spec.submodule_search_locations if spec is not None else None
-        found = next((each for folder in folders or () for each in Path(folder).glob("lib/libnvrtc.so.*")), None)
-    library = str(found) if found is not None else ctypes.util.find_library("nvrtc")
-    if library is None:
-        pytest.skip("NVIDIA's compiler is not installed: pip install nvidia-cuda-nvrtc-cu12")
-    return ctypes.CDLL(library)
+def compiler() -> nvrtc.Compiler:
+    return nvrtc.required()
 
 
 def loops(record: OpDef) -> list[Pointwise]:
@@ -58,7 +52,7 @@ def loops(record: OpDef) -> list[Pointwise]:
 
 
 @pytest.mark.parametrize("record", STATED, ids=lambda record: record.name)
-def test_kernels_compile(nvrtc: Any, record: OpDef) -> None:
+def test_kernels_compile(compiler: nvrtc.Compiler, record: OpDef) -> None:
     made = loops(record)
     assert made or record.excluded[-1:] != (COMPLEX,)
     parts = [clike.walk_type(len(record.parameters) + 1),
@@ -66,13 +60,32 @@ def test_kernels_compile(nvrtc: Any, record: OpDef) -> None:
     for loop in made:
         parts.append(clike.flat(loop, f"flat_{C_TYPES[loop.inner]}", "a" * len(loop.operands)))
         parts.append(clike.strided(loop, f"strided_{C_TYPES[loop.inner]}"))
-    program = ctypes.c_void_p()
-    text = (CUDA.header + FAULTS + "\n".join(parts)).encode()
-    assert nvrtc.nvrtcCreateProgram(ctypes.byref(program), text, b"program.cu", 0, None, None) == 0
-    status = nvrtc.nvrtcCompileProgram(program, 0, None)
-    size = ctypes.c_size_t()
-    nvrtc.nvrtcGetProgramLogSize(program, ctypes.byref(size))
-    log = ctypes.create_string_buffer(size.value)
-    nvrtc.nvrtcGetProgramLog(program, log)
-    nvrtc.nvrtcDestroyProgram(ctypes.byref(program))
-    assert status == 0, log.value.decode()[:2000]
+    code, _ = compiler.build("\n".join(parts), fast=True)
+    assert nvrtc.entries(code) == {f"{way}_{C_TYPES[loop.inner]}" for way in ("flat", "strided") for loop in made}
+
+
+@pytest.mark.parametrize("record", LOOPS, ids=lambda record: record.name)
+def test_loops_compile(compiler: nvrtc.Compiler, record: OpDef) -> None:
+    """For the real dtypes that the loop's functions can be rendered for, each its own accumulator."""
+    template = TEMPLATES[type(record.loop)]
+    texts, wanted = [SHARED], set()
+    for kind in map(fd.by_name, KINDS[:-1]):
+        try:
+            text = functions(record.loop, [(kind, kind)])
+        except (FlambeauError, TypeError):
+            continue
+        word = C_TYPES[kind]
+        name = f"{record.name}_{word}"
+        text += Template(template).substitute(NAME=name, T=word, R=word)
+        texts.append(text)
+        wanted |= set(re.findall(r"^KERNEL (\w+)", text, re.MULTILINE))
+    code, _ = compiler.build("\n".join(texts), fast=True)
+    assert nvrtc.entries(code) == wanted
+    assert len(wanted) >= 4
+
+
+def test_options_are_those_that_round_as_everywhere(compiler: nvrtc.Compiler) -> None:
+    """A product and a sum are not one operation."""
+    code, _ = compiler.build("KERNEL both(ARRAY(f32, x), f32 a, f32 b) { OPEN(f32, x); *x = *x * a + b; }")
+    assert b"fma" not in code
+    assert b"mul.rn.f32" in code or b"mul.f32" in code

@@ -1,13 +1,12 @@
 """Rendered kernels in the CUDA dialect, as C++ on the processor: the same random loops as on devices, against NumPy.
 
-The dialect's header, a few lines that stand in for CUDA's own names, and the rendered text go through the machine's C++
-compiler; a launch is a call of one thread.
+The dialect's header, what stands in for CUDA's own names (`cuda_machine/shim.hpp`), and the rendered text go through
+the machine's C++ compiler; a launch is a call of one thread.
 """
 
 from __future__ import annotations
 
 import ctypes
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
+from cuda_machine.program import SHIM, compiler as machine_compiler
 from flambeau.ir import clike
 from flambeau.ir.dialect import CUDA
 from flambeau.ir.faults import HEADER as FAULTS
@@ -36,28 +36,13 @@ from ir_cases import (
     walk_bytes,
 )
 
-# What a CUDA compiler knows by itself.
-SHIM = """
-#include <cmath>
-using namespace std;
-#define __global__
-#define __device__
-#define __shared__
-#define __constant__
-struct float2 { float x, y; };
-struct double2 { double x, y; };
-struct ulonglong2 { unsigned long long x, y; };
-static struct { int x; } threadIdx = {0}, blockIdx = {0}, blockDim = {1}, gridDim = {1};
-static inline void __syncthreads() {}
-static inline int atomicCAS(int *p, int old, int now) { int found = *p; if (found == old) *p = now; return found; }
-"""
 _BYTES = {1: ctypes.c_uint8, 2: ctypes.c_uint16, 4: ctypes.c_uint32, 8: ctypes.c_uint64}
 
 
 @pytest.fixture(scope="module")
 def compiler() -> str:
     """The machine's C++ compiler."""
-    found = shutil.which("c++") or shutil.which("g++") or shutil.which("clang++")
+    found = machine_compiler()
     if found is None:
         pytest.skip("no C++ compiler on this machine")
     return found
@@ -66,7 +51,7 @@ def compiler() -> str:
 def build(compiler: str, text: str, folder: Path) -> Any:
     """The library made of a program."""
     source, library = folder / "program.cpp", folder / "program.so"
-    source.write_text(SHIM + CUDA.header + FAULTS + text)
+    source.write_text(SHIM.read_text() + CUDA.header + FAULTS + text)
     done = subprocess.run([compiler, "-std=c++17", "-O1", "-ffp-contract=off", "-shared", "-fPIC", "-w", str(source),
                            "-o", str(library)], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[:3000]

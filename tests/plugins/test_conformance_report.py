@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
@@ -12,6 +13,7 @@ import pytest
 
 import flambeau
 import source_tree as tree
+from flambeau import discovery
 from flambeau_conformance import report
 from flambeau_conformance.report.__main__ import main
 
@@ -104,9 +106,21 @@ def test_the_environment_of_the_host():
     assert found["device"] == "cpu" and found["seed"] == 5 and found["backend"] == "flambeau"
     assert all(found[name] for name in ("flambeau", "python", "numpy", "device_name", "platform"))
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", found["date"])
+    assert found["simulated"] == "" == report.environment("reference")["simulated"]
     json.dumps(found)
     with pytest.raises(RuntimeError, match="nowhere"):
         report.environment("nowhere")
+
+
+def test_a_simulated_gpu_is_called_that_wherever_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    backend = discovery.backend_for("reference")
+    said = backend.properties(0)
+    monkeypatch.setattr(type(backend), "properties", lambda self, index: replace(said, extra={"type": "gpu"}))
+    found = report.environment("reference")
+    assert found["simulated"] == "simulated: not run on a GPU" and found["device_name"].endswith(found["simulated"])
+    report.write_html(tmp_path / "page.html", report.make([result()], found))
+    words = " ".join(Page((tmp_path / "page.html").read_text(encoding="utf-8")).words)
+    assert "1 cases, none fails; simulated: not run on a GPU" in words and "verdict good" not in words
 
 
 # ---------------------------------------------------------------------------------------------- the compact form
@@ -278,7 +292,7 @@ def test_the_matrix_says_what_was_not_run(operator_pages: ModuleType, tmp_path: 
 def test_the_newest_report_of_a_device_wins(operator_pages: ModuleType, tmp_path: Path):
     reports = tmp_path / "reports"
     for day, status in (("19", "pass"), ("21", "fail"), ("20", "pass")):
-        about = {**ENVIRONMENT, "date": f"2026-11-{day}T00:00:00Z"}
+        about = {**ENVIRONMENT, "date": f"2026-11-{day}T00:00:00Z", "extra": {"type": "gpu"}}
         rows = [*RESULTS, result("log", status=status), result("tan", way="decomposed"), result("tan", "gradients")]
         report.write_compact(reports / f"2026-11-{day}.json", report.make(rows, about))
     text = support_page(operator_pages, tmp_path / "pages", reports)
@@ -289,6 +303,27 @@ def test_the_newest_report_of_a_device_wins(operator_pages: ModuleType, tmp_path
     assert row["exp"] == "     - expected to fail; kernel: float32; fails: float64"
     assert "2026-11-21" in text and "2026-11-20" not in text
     assert "No GPU" not in text, "an OpenCL device was run"
+
+
+@pytest.mark.parametrize("about", [{"extra": {"type": "cpu"}}, {"extra": {"type": "gpu"}, "simulated": "it is"}])
+def test_only_a_gpu_is_taken_for_one(about: dict, operator_pages: ModuleType, tmp_path: Path):
+    reports = tmp_path / "reports"
+    where = {**ENVIRONMENT, **about, "device": "cuda:0"}
+    report.write_compact(reports / "2026-11-20.json", report.make(RESULTS, where))
+    text = support_page(operator_pages, tmp_path / "pages", reports)
+    assert "No GPU has run the suite yet." in text and re.search(r"Not run on a GPU.*``cuda``", text)
+    matrix = text.partition("\nOperators\n---")[2]
+    rows = re.findall(r"^   \* - ``\w+``$", matrix, flags=re.MULTILINE)
+    assert matrix.count("     - not run on a GPU") % len(rows) == 0 < matrix.count("     - not run on a GPU")
+    assert ("suite on cuda:0" in matrix) == ("simulated" not in about), "what a fake device did is no news of hardware"
+
+
+def test_a_gpu_that_was_run_has_no_column_that_says_otherwise(operator_pages: ModuleType, tmp_path: Path):
+    where = {**ENVIRONMENT, "device": "cuda:0", "extra": {"type": "gpu"}}
+    found = {"cuda:0": report.compact(report.make(RESULTS, where))}
+    assert "cuda" in operator_pages.without_gpu(operator_pages.backends(), {})
+    assert "cuda" not in operator_pages.without_gpu(operator_pages.backends(), found)
+    assert "cpu" not in operator_pages.without_gpu(operator_pages.backends(), {}), "it is no accelerator"
 
 
 def test_only_compact_reports_are_kept_with_the_documentation(operator_pages: ModuleType, path: Path, tmp_path: Path):

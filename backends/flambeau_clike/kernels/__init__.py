@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from flambeau_clike.kernels import (
+    attention,
     conv,
     creation,
     gather,
@@ -30,6 +31,7 @@ from flambeau_clike.kernels import (
 )
 
 KERNELS: dict[str, Callable[..., Any]] = {
+    **attention.KERNELS,
     **conv.KERNELS,
     **creation.KERNELS,
     **gather.KERNELS,

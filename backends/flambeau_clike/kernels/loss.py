@@ -27,12 +27,12 @@ KERNEL $NAME(ROW_SIZES, ARRAY(T, logs), ARRAY(T, losses), ARRAY(T, input), ARRAY
         const T all = log(TOTAL(sum));
         ALONG(i, j) store(logs + BASE(i) + j, COUNT(i, j), load(x + j, COUNT(i, j), 0) - largest - all);
         if (FIRST) {
-            const i64 class = target[i];
-            const b8 kept = class != ignored;
+            const i64 label = target[i];
+            const b8 kept = label != ignored;
             losses[i] = 0;
             losses[rows + i] = kept;
-            if (kept && (class < 0 || class >= length)) FAIL(TARGET_OUT_OF_RANGE);
-            else if (kept) losses[i] = largest + all - x[class];
+            if (kept && (label < 0 || label >= length)) FAIL(TARGET_OUT_OF_RANGE);
+            else if (kept) losses[i] = largest + all - x[label];
         }
     }
 }"""
@@ -42,12 +42,12 @@ KERNEL $NAME(ROW_SIZES, ARRAY(T, out), ARRAY(T, grad), ARRAY(T, logs), ARRAY(i64
     OPEN(T, out); OPEN(T, grad); OPEN(T, logs); OPEN(i64, target); SCRATCH;
     const T scale = grad[0] / KEPT_$FORM(target, rows, ignored);
     ROWS(i) {
-        const i64 class = target[i];
-        const T factor = class == ignored ? 0 : scale;
+        const i64 label = target[i];
+        const T factor = label == ignored ? 0 : scale;
         GLOBAL T *y = out + BASE(i);
         ALONG(i, j) store(y + j, COUNT(i, j), exp(load(logs + BASE(i) + j, COUNT(i, j), 0)) * factor);
-        if (MINE_$FORM(class) && factor != 0 && class >= 0 && class < length)
-            y[class] = (exp(logs[BASE(i) + class]) - 1) * factor;
+        if (MINE_$FORM(label) && factor != 0 && label >= 0 && label < length)
+            y[label] = (exp(logs[BASE(i) + label]) - 1) * factor;
         else if (factor == 0)
             ALONG(i, j) store(y + j, COUNT(i, j), (V)(0));
     }
@@ -100,13 +100,13 @@ KERNEL $NAME(ARRAY(T, losses), ARRAY(T, input), ARRAY(i64, target), ARRAY(T, wei
              i64 classes, i64 inner, i64 ignored, ERRORS) {
     OPEN(T, losses); OPEN(T, input); OPEN(i64, target); OPEN(T, weight);
     FOR_EACH(i, n) {
-        const i64 class = target[i];
+        const i64 label = target[i];
         T factor = 0, loss = 0;
-        if (class != ignored) {
-            if (class < 0 || class >= classes) FAIL(TARGET_OUT_OF_RANGE);
+        if (label != ignored) {
+            if (label < 0 || label >= classes) FAIL(TARGET_OUT_OF_RANGE);
             else {
-                factor = weighted ? weight[class] : 1;
-                loss = -input[(i / inner * classes + class) * inner + i % inner] * factor;
+                factor = weighted ? weight[label] : 1;
+                loss = -input[(i / inner * classes + label) * inner + i % inner] * factor;
             }
         }
         losses[i] = loss;
@@ -121,8 +121,8 @@ KERNEL $NAME(ROW_SIZES, ARRAY(T, out), ARRAY(T, grad), ARRAY(i64, target), ARRAY
     ROWS(i) {
         V sum = 0;
         for (index_t j = FROM_$FORM; j < length; j += BY_$FORM) {
-            const i64 class = target[j];
-            if (class != ignored && class >= 0 && class < classes) ONE(sum) += weighted ? weight[class] : 1;
+            const i64 label = target[j];
+            if (label != ignored && label >= 0 && label < classes) ONE(sum) += weighted ? weight[label] : 1;
         }
         const T total = TOTAL(sum);
         if (FIRST) out[0] = grad[0] / total;
@@ -134,10 +134,10 @@ KERNEL $NAME(ARRAY(T, out), ARRAY(T, grad), ARRAY(i64, target), ARRAY(T, weight)
              i64 classes, i64 inner, i64 ignored) {
     OPEN(T, out); OPEN(T, grad); OPEN(i64, target); OPEN(T, weight);
     FOR_EACH(i, n) {
-        const index_t class = i / (index_t)inner % (index_t)classes;
+        const index_t label = i / (index_t)inner % (index_t)classes;
         const index_t place = i / (index_t)inner / (index_t)classes * (index_t)inner + i % (index_t)inner;
-        const b8 here = target[place] == class && class != ignored;
-        out[i] = here ? -grad[each ? place : 0] * (weighted ? weight[class] : 1) : 0;
+        const b8 here = target[place] == label && label != ignored;
+        out[i] = here ? -grad[each ? place : 0] * (weighted ? weight[label] : 1) : 0;
     }
 }"""
 

@@ -98,7 +98,7 @@ typedef $T ${T}v;
 #define LARGEST_row_$T(x) (x)
 #define TOTAL_group_$T(x) total_$T(x, scratch)
 #define LARGEST_group_$T(x) largest_$T(x, scratch)
-FUNCTION $T total_$T($T x, LOCAL $T *scratch) {
+FUNCTION $T total_$T($T x, TO_LOCAL $T *scratch) {
     BARRIER();
     scratch[LANE] = x;
     BARRIER();
@@ -108,7 +108,7 @@ FUNCTION $T total_$T($T x, LOCAL $T *scratch) {
     }
     return scratch[0];
 }
-FUNCTION $T largest_$T($T x, LOCAL $T *scratch) {
+FUNCTION $T largest_$T($T x, TO_LOCAL $T *scratch) {
     BARRIER();
     scratch[LANE] = x;
     BARRIER();

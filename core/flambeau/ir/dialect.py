@@ -4,7 +4,8 @@ Kernels are written, or rendered, in C with the macros and type names that a dia
 are those of compilers (`f32`, `i64`, `c64` for a complex number of two `f32`), because the names of dtypes are taken
 in OpenCL C, where `int8` is a vector of eight. `f16` and `bf16` are stored as `u16`; no kernel computes with them.
 
-    KERNEL name(...)      a kernel; FUNCTION name(...) a function that kernels call; GLOBAL, LOCAL qualify pointers
+    KERNEL name(...)      a kernel; FUNCTION name(...) a function that kernels call; GLOBAL, TO_LOCAL qualify pointers
+    LOCAL T x[n]          declares an array that the work items of a group share
     ARRAY(T, x)           two parameters: the memory that an array views, and its offset in elements
     OPEN(T, x)            makes `x` the pointer to the first element; the first statement
     FOR_EACH(i, n) {...}  the loop over n items: a chunk of neighbours per work item where a processor's cores run it
@@ -72,10 +73,11 @@ FUNCTION void fail(GLOBAL i32 *errors, i32 launch, i32 code) {
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """One language: its name and the text before every program."""
+    """One language: its name, the text before every program, and what its compiler is told everywhere."""
 
     name: str
     header: str
+    options: tuple[str, ...] = ()
 
 
 OPENCL = Dialect("OpenCL C", """
@@ -83,6 +85,7 @@ OPENCL = Dialect("OpenCL C", """
 #define FUNCTION static inline
 #define GLOBAL __global
 #define LOCAL __local
+#define TO_LOCAL __local
 #define CONSTANT __constant
 #define BARRIER() barrier(CLK_LOCAL_MEM_FENCE)
 #define ITEM ((index_t)get_global_id(0))
@@ -114,6 +117,7 @@ CUDA = Dialect("CUDA C", """
 #define FUNCTION __device__ static inline
 #define GLOBAL
 #define LOCAL __shared__
+#define TO_LOCAL
 #define CONSTANT __constant__ const
 #define BARRIER() __syncthreads()
 #define ITEM ((index_t)(blockIdx.x * (i64)blockDim.x + threadIdx.x))
@@ -129,4 +133,4 @@ CUDA = Dialect("CUDA C", """
 typedef unsigned char b8; typedef unsigned char u8; typedef signed char i8; typedef unsigned short u16;
 typedef short i16; typedef unsigned int u32; typedef int i32; typedef unsigned long long u64; typedef long long i64;
 typedef ulonglong2 u128; typedef float f32; typedef double f64; typedef float2 c64; typedef double2 c128;
-""" + _COMMON)
+""" + _COMMON, ("--std=c++17", "--fmad=false"))    # products and sums round one by one, as they do elsewhere

@@ -265,6 +265,8 @@ def _shared(data: Any, dtype: Any, device: Any) -> Tensor:
     if isinstance(data, host.array_type):
         where = get_default_device() if device is None else device
         return from_numpy(data).to(dtype=dtype, device=where)
+    if hasattr(data, "__cuda_array_interface__") and hasattr(data, "__dlpack__"):
+        return from_dlpack(data).to(dtype=dtype, device=device)
     return from_data(data, dtype, device)
 
 

@@ -460,10 +460,12 @@ def _between_devices(subject: Subject) -> Iterator[Case]:
 def _there_and_back(context: Context, other: str, kind: dtype) -> None:
     values = numbers(kind, 4, 6)
     for name, tensor, expected in _tensor_transfers.ways(context, kind, values):
-        for blocking in (False, True):
-            there = tensor.to(other, non_blocking=blocking)
+        for later in (False, True):
+            there = tensor.to(other, non_blocking=later)
+            if later:
+                context.backend.synchronize(index_of(context))
             _check_there(there, other, expected, f"a {name} tensor to {other}")
-            back = there.to(context.device, non_blocking=blocking)
+            back = there.to(context.device, non_blocking=later)
             context.backend.synchronize(index_of(context))
             check_tensor(back, expected, f"a {name} tensor back from {other}", context)
         if expected.size:

@@ -11,11 +11,14 @@ from typing import Any
 from flambeau import discovery
 from flambeau.backend import Backend
 
+NOT_RUN = "simulated: not run on a GPU"
 DRIVER_WORDS = ("driver", "runtime", "platform", "version")  # parts of the names under which devices tell it
 
 
 def environment(device: str, seed: int = 0) -> dict[str, Any]:
     """What can be said of this machine and of `device`; values that are not known are empty strings.
+
+    A simulated device in the place of a GPU has that in its name, so that whatever shows the name says it.
 
     Raises DeviceError for a device that is not there.
     """
@@ -24,6 +27,7 @@ def environment(device: str, seed: int = 0) -> dict[str, Any]:
     properties = backend.properties(where.index or 0)
     extra = {str(name): str(value) for name, value in properties.extra.items()}
     package, package_version = _package(backend)
+    stands_in = backend.capabilities_of(where.index or 0).simulated and extra.get("type") == "gpu"
     return {
         "flambeau": _version("flambeau"),
         "python": platform.python_version(),
@@ -32,10 +36,11 @@ def environment(device: str, seed: int = 0) -> dict[str, Any]:
         "backend": package,
         "backend_version": package_version,
         "device": str(where),
-        "device_name": properties.name,
+        "device_name": f"{properties.name}, {NOT_RUN}" if stands_in else properties.name,
         "driver": ", ".join(f"{name} {value}" for name, value in extra.items()
                             if any(word in name.lower() for word in DRIVER_WORDS)),
         "extra": extra,
+        "simulated": NOT_RUN if stands_in else "",     # a fake device for tests is no GPU, and nobody takes it for one
         "memory": properties.total_memory,
         "platform": platform.platform(),
         "date": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -47,7 +47,7 @@ def write_html(path: str | Path, report: Report | str | Path, previous: Report |
         "script": folder.joinpath("page.js").read_text(encoding="utf-8"),
         "title": escape(_title(report)),
         "facts": _facts(report["environment"]),
-        "counts": _counts(report["summary"]),
+        "counts": _counts(report["summary"], report["environment"].get("simulated", "")),
         "levels": _bars(report["summary"]["levels"]),
         "legend": _legend(),
         "changes": _changes(changes, previous),
@@ -99,12 +99,14 @@ def _facts(environment: dict[str, Any]) -> str:
     return f"<dl class=facts>{''.join(rows)}</dl>"
 
 
-def _counts(summary: dict[str, Any]) -> str:
+def _counts(summary: dict[str, Any], simulated: str) -> str:
     bad = summary["status"]["fail"] + summary["status"]["error"]
     verdict = f"{bad} of {summary['cases']} cases fail" if bad else f"{summary['cases']} cases, none fails"
+    verdict += f"; {escape(simulated)}" if simulated else ""
     ways = ", ".join(f"{count} {escape(way)}" for way, count in summary["way"].items() if count)
     rest = ", ".join(f"{count} {escape(status)}" for status, count in summary["status"].items() if count)
-    return (f"<p class='verdict {'bad' if bad else 'good'}'>{verdict}</p><p>{rest}. Passed: {ways or 'none'}. "
+    colour = "bad" if bad else "" if simulated else "good"
+    return (f"<p class='verdict {colour}'>{verdict}</p><p>{rest}. Passed: {ways or 'none'}. "
             f"{summary['seconds']:.1f} s.</p>")
 
 

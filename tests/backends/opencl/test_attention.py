@@ -54,7 +54,8 @@ FUSED = "ScaledDotProductEfficientAttentionBackward0"
 
 @pytest.mark.parametrize("kind", ["float32", "float64"])
 @pytest.mark.parametrize("options", [{}, {"is_causal": True}, {"scale": 0.5}])
-@pytest.mark.parametrize("shapes", [SMALL, ODD, ((75, 20), (37, 20), (37, 7)), ((1, 2, 5, 3), (1, 2, 1, 3), (1, 2, 1, 1))])
+@pytest.mark.parametrize("shapes", [SMALL, ODD, ((75, 20), (37, 20), (37, 7)),
+                                    ((1, 2, 5, 3), (1, 2, 1, 3), (1, 2, 1, 1))])
 def test_values_and_gradients(opencl, shapes, options, kind):
     assert _compare(opencl, _drawn(shapes, kind), **options) == FUSED
 
@@ -171,8 +172,8 @@ def test_groups_of_work_items(opencl, monkeypatch, kind, shapes, form):
     arrays = _drawn([grad, *shapes], kind)
     masked = form if form != "causal" else None
     mask = _mask(masked, (shapes[0][-2], shapes[1][-2]), kind)
-    for found, wanted in zip(_on(device, arrays, mask, form == "causal"), _on(processor, arrays, mask, form == "causal"),
-                             strict=True):
+    results = [_on(each, arrays, mask, form == "causal") for each in (device, processor)]
+    for found, wanted in zip(*results, strict=True):
         np.testing.assert_allclose(found, wanted, **TOLERANCE[kind])
 
 
