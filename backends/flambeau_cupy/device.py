@@ -18,6 +18,7 @@ from flambeau_cupy.streams import CudaLane, Queue
 
 LIMIT = "FLAMBEAU_CUDA_MEMORY_LIMIT"
 _EXHAUSTED = frozenset({"cudaErrorMemoryAllocation", "CUDA_ERROR_OUT_OF_MEMORY"})
+_NO_ROOM = 2      # cudaErrorMemoryAllocation, which CuPy has no name for
 _HINTS = {
     "cudaErrorIllegalAddress": "a kernel reached beyond its memory, and the context is lost: start the program anew",
     "cudaErrorLaunchFailure": "a kernel failed, and the context is lost: start the program anew",
@@ -64,7 +65,7 @@ class Device(BaseDevice):
         except MemoryError:     # CuPy's own OutOfMemoryError
             return None
         except runtime.CUDARuntimeError as error:
-            if error.status != runtime.errorMemoryAllocation:
+            if error.status != _NO_ROOM:
                 raise self.faults.translated(error, f"an allocation of {size} bytes") from error
             return None
 
