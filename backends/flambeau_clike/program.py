@@ -7,7 +7,7 @@ import re
 import threading
 from collections.abc import Callable, Sequence
 from string import Template
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from flambeau_clike.device import Device
@@ -16,9 +16,10 @@ if TYPE_CHECKING:
 class Family:
     """Kernels that differ in a few words, such as types: `template` is rendered for each combination of `over`.
 
-    `over` lists (placeholder, words); a template names its kernel `$NAME`. Building costs drivers far more per program
-    than per kernel, so all kernels of a family make one program. `shared` is text before them. `only` says which
-    combinations there are; those with `f64` or `c128` are left out on devices without them.
+    `over` lists (placeholder, words); a template names its kernel `$NAME`. All kernels of a family
+    make one program, for building costs most drivers far more per program than per kernel (see `Programs.apart`).
+    `shared` is text before them. `only` says which combinations there are; those with `f64` or `c128` are left out on
+    devices without them.
     """
 
     def __init__(self, name: str, template: str, over: Sequence[tuple[str, Sequence[str]]] = (), *, shared: str = "",
@@ -30,11 +31,11 @@ class Family:
         """The name of one kernel."""
         return "_".join((self.name, *words))
 
-    def text(self, fp64: bool) -> str:
-        """The program."""
+    def text(self, fp64: bool, only: tuple[str, ...] | None = None) -> str:
+        """The program, or the part of it that makes one kernel."""
         names = [name for name, _ in self._over]
         parts = [self.shared]
-        for words in itertools.product(*[words for _, words in self._over]):
+        for words in itertools.product(*[words for _, words in self._over]) if only is None else (only,):
             if (fp64 or not {"f64", "c128"} & set(words)) and (self._only is None or self._only(*words)):
                 wanted = dict(zip(names, words, strict=True))
                 parts.append(self._template.substitute(wanted, NAME=self.kernel_name(words)))
@@ -42,7 +43,13 @@ class Family:
 
 
 class Programs:
-    """The programs of one device, and their kernels. A subclass says how its driver makes a kernel of a text."""
+    """The programs of one device, and their kernels. A subclass says how its driver makes a kernel of a text.
+
+    `apart` says that kernels are built one by one: where a compiler works on all that a program has, and a program costs
+    it little. Pointwise operators are built by the dtype then.
+    """
+
+    apart: ClassVar[bool] = False
 
     def __init__(self, device: Device) -> None:
         self._device = device
@@ -64,13 +71,19 @@ class Programs:
         found = self.kernels.get(key)
         if found is None:
             with self.lock:
-                text = self._texts.get(family)
-                if text is None:
-                    text = self._texts[family] = family.text(self._device.traits.fp64)
                 found = self.kernels.get(key)
                 if found is None:
+                    text = self._text(family, words)
                     found = self.kernels[key] = self.create(text, family.name, family.kernel_name(words), wide, what)
         return found
+
+    def _text(self, family: Family, words: tuple[str, ...]) -> str:
+        fp64 = self._device.traits.fp64
+        if self.apart:
+            return family.text(fp64, words)
+        if family not in self._texts:
+            self._texts[family] = family.text(fp64)
+        return self._texts[family]
 
 
 def excerpt(source: str, log: str, around: int = 4, most: int = 3) -> str:

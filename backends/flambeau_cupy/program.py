@@ -73,6 +73,8 @@ class Kernel:
 class Programs(program.Programs):
     """The programs of one device, and their kernels."""
 
+    apart = True       # NVRTC takes seconds for a family of fifty, and some 0.1 s for one of them
+
     def __init__(self, device: Any) -> None:
         super().__init__(device)
         self.built: dict[tuple[str, bool], Any] = {}

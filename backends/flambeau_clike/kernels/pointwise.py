@@ -44,7 +44,7 @@ class Operator:
         self.expr, self.promote, self.excluded = expr, promote, excluded
         self.forms = _FORMS.get(len(self.parameters), ("a" * len(self.parameters),))
         self._loops: dict[dtype, Pointwise] | None = None
-        self._texts: dict[tuple[bool, bool], str] = {}
+        self._texts: dict[tuple[bool, bool, dtype | None], str] = {}
 
     @classmethod
     def of(cls, record: OpDef) -> Operator:
@@ -77,18 +77,20 @@ class Operator:
 
     def kernel(self, device: Any, kind: dtype, form: str, wide: bool, what: str = "") -> Any:
         """A new kernel object: a form of operands, or "s" for any strides; `what` is the call, for errors."""
-        return device.programs.create(self.text(device.traits.fp64, kind.is_complex), self.name,
+        text = self.text(device.traits.fp64, kind.is_complex, kind if device.programs.apart else None)
+        return device.programs.create(text, self.name,
                                       f"{self.name}_{C_TYPES[kind]}_{form}", wide, what)
 
-    def text(self, fp64: bool, is_complex: bool) -> str:
-        """The program for all real dtypes, or all complex ones."""
-        found = self._texts.get((fp64, is_complex))
+    def text(self, fp64: bool, is_complex: bool, only: dtype | None = None) -> str:
+        """The program for all real dtypes, or all complex ones, or for one."""
+        found = self._texts.get((fp64, is_complex, only))
         if found is None:
-            found = self._texts[fp64, is_complex] = self._render(fp64, is_complex)
+            found = self._texts[fp64, is_complex, only] = self._render(fp64, is_complex, only)
         return found
 
-    def _render(self, fp64: bool, is_complex: bool) -> str:
+    def _render(self, fp64: bool, is_complex: bool, only: dtype | None) -> str:
         loops = {kind: loop for kind, loop in self.loops.items() if kind.is_complex is is_complex
+                 and only in (None, kind)
                  and (fp64 or not {fd.float64, fd.complex128} & {kind, loop.results[0].dtype})}
         used = {each for loop in loops.values() for each in clike.functions(loop)}
         parts = [clike.walk_type(len(self.parameters) + 1), prelude.text(used, fp64)]
