@@ -193,23 +193,21 @@ import json
 import cuda_machine
 cuda_machine.install()
 import cuda_programs, flambeau_cupy
-from flambeau_cupy.program import OPTIONS
 held = cuda_programs.held(cuda_programs.modules(flambeau_cupy))
-print(json.dumps([OPTIONS, [(each.name, each.text(True)) for each in held if isinstance(each, cuda_programs.Family)]]))
+print(json.dumps([(each.name, each.text(True)) for each in held if isinstance(each, cuda_programs.Family)]))
 """
 
 
 @functools.cache
-def driver() -> tuple[tuple[str, ...], list[tuple[str, str]]]:
-    """The backend's options, and the names and texts of the families that it holds; in a process of its own, which has
-    the stand-in for CuPy."""
+def driver() -> list[tuple[str, str]]:
+    """The names and texts of the families that the backend holds; in a process of its own, which has the stand-in for
+    CuPy."""
     folder = str(Path(__file__).parent)
     output = subprocess.run([sys.executable, "-c", _DRIVER], env={**os.environ, "PYTHONPATH": folder},
                             capture_output=True, text=True, check=False, timeout=120)
     if output.returncode:
         raise RuntimeError(output.stderr)
-    options, texts = json.loads(output.stdout.splitlines()[-1])
-    return tuple(options), [(name, text) for name, text in texts]
+    return [(name, text) for name, text in json.loads(output.stdout.splitlines()[-1])]
 
 
 # ---------------------------------------------------------------------------------------------- all of them
@@ -247,7 +245,7 @@ def operators() -> list[Operator]:
 @functools.cache
 def programs() -> list[Program]:
     """Every program, by name."""
-    texts = [*driver()[1], *[(each.name, each.text(True)) for each in families()]]
+    texts = [*driver(), *[(each.name, each.text(True)) for each in families()]]
     texts += [(f"{each.name} of {'complex' if of_complex else 'real'} numbers", each.text(True, of_complex))
               for each in operators() for of_complex in (False, True)]
     return sorted(Program(name, text, found) for name, text in dict.fromkeys(texts) if (found := named(text)))

@@ -32,10 +32,10 @@ class Family:
         return "_".join((self.name, *words))
 
     def text(self, fp64: bool, only: tuple[str, ...] | None = None) -> str:
-        """The program, or the part of it that makes one kernel."""
+        """The program, or the part of it that has one kernel: words beyond those of `over` name kernels of one text."""
         names = [name for name, _ in self._over]
         parts = [self.shared]
-        for words in itertools.product(*[words for _, words in self._over]) if only is None else (only,):
+        for words in itertools.product(*[words for _, words in self._over]) if only is None else (only[:len(names)],):
             if (fp64 or not {"f64", "c128"} & set(words)) and (self._only is None or self._only(*words)):
                 wanted = dict(zip(names, words, strict=True))
                 parts.append(self._template.substitute(wanted, NAME=self.kernel_name(words)))
@@ -45,8 +45,8 @@ class Family:
 class Programs:
     """The programs of one device, and their kernels. A subclass says how its driver makes a kernel of a text.
 
-    `apart` says that kernels are built one by one: where a compiler works on all that a program has, and a program costs
-    it little. Pointwise operators are built by the dtype then.
+    `apart` says that kernels are built one by one: where a compiler works on all that a program has, and a program
+    costs it little. Pointwise operators are built by the dtype then.
     """
 
     apart: ClassVar[bool] = False

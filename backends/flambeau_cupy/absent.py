@@ -1,4 +1,4 @@
-"""The device string "cuda" on a machine that has no driver for CUDA."""
+"""The device string "cuda" on a machine that has no driver for CUDA, or no CuPy."""
 
 from __future__ import annotations
 

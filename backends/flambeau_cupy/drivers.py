@@ -6,6 +6,7 @@ Programs ask `torch.cuda.is_available()` wherever they start; on a machine witho
 from __future__ import annotations
 
 import ctypes
+import importlib.util
 import os
 import sys
 
@@ -38,17 +39,25 @@ def package() -> str:
     return "cuda12" if 12000 <= version() < 13000 else "cuda13"
 
 
+def installed() -> bool:
+    """Whether CuPy is there."""
+    return "cupy" in sys.modules or importlib.util.find_spec("cupy") is not None
+
+
 def expected() -> bool:
-    """Whether it is worth loading CuPy: it is loaded already, or there is a driver."""
-    return "cupy" in sys.modules or driver() is not None
+    """Whether it is worth loading CuPy: it is loaded already, or it is installed and there is a driver."""
+    return "cupy" in sys.modules or (installed() and driver() is not None)
 
 
 def advice(problem: str = "") -> str:
     """Why there is no device, and what to do next."""
-    if not expected():
+    package_too = "" if installed() else f", and pip install 'flambeau[{package()}]'"
+    if "cupy" not in sys.modules and driver() is None:
         return ("this machine has no NVIDIA driver (libcuda.so.1 is not to be found). Next step: install it "
                 "(https://www.nvidia.com/drivers; Ubuntu: sudo ubuntu-drivers install), see that `nvidia-smi` lists "
-                "the GPU; for other GPUs use device=\"opencl\"")
+                f"the GPU{package_too}; for other GPUs use device=\"opencl\"")
+    if package_too:
+        return f"it needs the package 'cupy', which is not installed. Next step: pip install 'flambeau[{package()}]'"
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None and (not visible.strip() or visible.strip().startswith("-")):
         return (f"CUDA_VISIBLE_DEVICES={visible!r} hides all devices. Next step: unset CUDA_VISIBLE_DEVICES, or name "

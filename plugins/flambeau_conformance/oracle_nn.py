@@ -374,7 +374,8 @@ def _attention(q: Any, k: Any, v: Any, attn_mask: Any = None, dropout_p: float =
         attn_mask = np.tril(np.ones(scores.shape[-2:], bool))
     if attn_mask is not None:
         scores = np.where(attn_mask, scores, -np.inf) if attn_mask.dtype == bool else scores + attn_mask
-    return _softmax(scores, -1) @ v
+    hidden = np.all(np.isneginf(scores), axis=-1, keepdims=True)     # who may look at nothing sees nothing
+    return np.where(hidden, 0, _softmax(np.where(hidden, 0, scores), -1)) @ v
 
 
 def _embedding(indices: Any, weight: Any, padding_idx: Any = None, max_norm: Any = None, **options: Any) -> Any:

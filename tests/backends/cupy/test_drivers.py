@@ -10,7 +10,6 @@ import pytest
 
 import flambeau
 import flambeau_cupy
-from flambeau.errors import BackendError
 from flambeau_cupy import drivers
 
 
@@ -20,11 +19,15 @@ def unasked(monkeypatch):
     monkeypatch.delitem(sys.modules, "cupy", raising=False)
 
 
-def test_without_cupy(monkeypatch):
+@pytest.mark.parametrize("driver", [None, object()])
+def test_without_cupy(monkeypatch, unasked, driver):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    monkeypatch.setattr(drivers, "version", lambda: 13010)
-    with pytest.raises(BackendError, match=r"'cupy', which is not installed.*pip install 'flambeau\[cuda13\]'"):
-        _ = flambeau_cupy.CupyBackend
+    monkeypatch.setattr(drivers, "driver", lambda: driver)
+    monkeypatch.setattr(drivers, "version", lambda: 12040)
+    backend = flambeau_cupy.CupyBackend()
+    assert backend.device_count() == 0 and "pip install 'flambeau[cuda12]'" in backend.diagnosis()
+    assert ("'cupy', which is not installed" in backend.diagnosis()) is (driver is not None)
+    assert ("no NVIDIA driver" in backend.diagnosis()) is (driver is None)
 
 
 @pytest.mark.parametrize(("version", "extra"), [(0, "cuda13"), (12040, "cuda12"), (13000, "cuda13"), (11080, "cuda13")])
@@ -46,7 +49,8 @@ def test_without_a_driver(monkeypatch, unasked):
     ("0", "cudaErrorNoDevice: none", "finds no device (cudaErrorNoDevice: none). Next step: run `nvidia-smi`"),
     (None, "", "finds no device. Next step: run `nvidia-smi`")])
 def test_with_a_driver_and_no_device(monkeypatch, visible, problem, told):
-    monkeypatch.setattr(drivers, "expected", lambda: True)
+    monkeypatch.setattr(drivers, "driver", object)
+    monkeypatch.setattr(drivers, "installed", lambda: True)
     if visible is None:
         monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
     else:
