@@ -13,7 +13,7 @@ from flambeau.queues import Queue
 from flambeau_clike import transfers
 from flambeau_clike.array import Array, empty, view
 from flambeau_clike.device import Device, Traits
-from flambeau_clike.kernels import KERNELS
+from flambeau_clike.kernels import KERNELS, matmul
 from flambeau_clike.kernels.creation import factories
 from flambeau_clike.kernels.movement import copy
 from flambeau_clike.kernels.pointwise import follow
@@ -32,7 +32,8 @@ class ClikeBackend(Backend):
     def serve(self, devices: Sequence[Device]) -> None:
         """Take the devices, which may be none."""
         self._devices = list(devices)
-        self._capabilities = [replace(capabilities(each.traits), simulated=each.simulated) for each in self._devices]
+        self._capabilities = [replace(capabilities(each.traits), simulated=each.simulated, native=matmul.native(each))
+                              for each in self._devices]
         self.capabilities = self._capabilities[0] if self._devices else capabilities(None)
         self.kernels = dict(KERNELS)
         self.kernels.update({**factories(self._devices), **draws(self._devices)})

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+from flambeau.dtypes import dtype
 from flambeau.errors import ArgumentValueError, FlambeauError, OutOfMemoryError, message
 from flambeau_clike.faults import Faults, described
 from flambeau_clike.lanes import LANES, Lane
@@ -101,6 +102,7 @@ class Device:
         self.programs = programs(self)
         self.faults = Faults(self)
         self.libraries: Sequence[Products] = ()
+        self.narrow: frozenset[dtype] = frozenset()    # the floats of 16 bits that the libraries multiply
         self.plans: dict[tuple[Family, tuple[str, ...], bool], tuple[Any, str]] = {}
         self.lock = threading.RLock()
         self._here = _Here()

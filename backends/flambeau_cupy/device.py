@@ -39,7 +39,9 @@ class Device(BaseDevice):
         self.said = runtime.getDeviceProperties(index)
         self.simulated = "simulated" in name(self.said)      # no GPU is called so, but what tests put in its place
         super().__init__(label, traits(self.said), int(self.said["totalGlobalMem"]), Programs)
-        self.libraries = [CuBlas(self)] if available() else []
+        if available():
+            library = CuBlas(self)
+            self.libraries, self.narrow = [library], library.narrow
 
     def open_lane(self, priority: int = 0) -> Lane:
         runtime.setDevice(self.index)

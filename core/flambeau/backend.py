@@ -11,8 +11,9 @@ Everything else has a decomposition. A kernel
 - gets all arguments of the operator's signature, by position: its arrays where it says Tensor, plain Python values
   elsewhere. They are canonical: a dimension is from 0 up to below the number of dimensions (0 for an array without
   any) and none is given twice, a shape is a tuple, a dtype is never None. A factory gets dtype and device index last;
-- gets arrays of one device. Where it computes they have one dtype, of `compute_dtypes`; where it only moves data
-  (`dtype_rule="any"`) any that is stored. What says where is int64, or a bool mask where the operator takes one;
+- gets arrays of one device. Where it computes they have one dtype, of `compute_dtypes` or of those that `native` says
+  it takes; where it only moves data (`dtype_rule="any"`) any that is stored. What says where is int64, or a bool mask
+  where the operator takes one;
 - gives a contiguous array over memory of its own, or a tuple of them, of the dtype that PyTorch gives, and leaves its
   inputs as they are. (A pointwise kernel may keep the order of its operands' dimensions.) It raises ValueError,
   TypeError or IndexError for what does not fit: the core then explains. An asynchronous device may raise what
@@ -29,7 +30,7 @@ operand: it has the result's dtype, and ValueError says that the result has anot
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from flambeau.dtypes import dtype
@@ -48,6 +49,9 @@ class Capabilities:
 
     storage_dtypes: frozenset[dtype]
     emulated: Mapping[dtype, dtype]  # stored dtypes that the core casts to another one for arithmetic
+    # Operator name -> emulated dtypes that its kernel takes as they are, where all operands have that one. What it
+    # declines is emulated after all. Pointwise operators are not asked for.
+    native: Mapping[str, frozenset[dtype]] = field(default_factory=dict)
     strided_views: bool = True      # arrays are views over memory; False: dense ones, see `flambeau.dense`
     simulated: bool = False         # a fake for tests: never taken for the machine's accelerator
     accelerator: bool = True        # hardware beside the host's processor; False for that processor by another name
@@ -60,7 +64,7 @@ class Capabilities:
 
     @property
     def compute_dtypes(self) -> frozenset[dtype]:
-        """The dtypes that kernels of arithmetic see: those stored, less the emulated and the storage-only ones."""
+        """The dtypes that all kernels of arithmetic see: those stored, less the emulated and the storage-only ones."""
         return frozenset(each for each in self.storage_dtypes if each not in self.emulated and not each.storage_only)
 
 

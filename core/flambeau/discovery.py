@@ -43,8 +43,8 @@ class Kind:
     are keyed by it. `kind.to(dtype)` is the sibling with another dtype on the same device.
     """
 
-    __slots__ = ("_siblings", "array_type", "backend", "capabilities", "device", "differentiable", "dtype", "emulated",
-                 "indirect", "index", "kernels", "native", "stored")
+    __slots__ = ("_siblings", "array_type", "backend", "capabilities", "device", "differentiable", "direct", "dtype",
+                 "emulated", "indirect", "index", "kernels", "native", "stored")
 
     def __init__(self, dtype_: dtype, device_: device, backend: Backend, siblings: dict[dtype, Kind]) -> None:
         self.dtype = dtype_
@@ -59,6 +59,9 @@ class Kind:
         self.emulated = dtype_ in self.capabilities.emulated
         self.stored = dtype_.storage_only and dtype_.is_floating_point     # no kernel of arithmetic takes it, nor
         self.indirect = self.emulated or self.stored                       # what is emulated
+        # The operators whose kernels take what is emulated all the same.
+        self.direct = frozenset(name for name, taken in self.capabilities.native.items()
+                                if self.emulated and dtype_ in taken)
         self._siblings = siblings
 
     @property

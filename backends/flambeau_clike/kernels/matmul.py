@@ -5,7 +5,8 @@
 - "plain": everything else, integers among it. A work item keeps a block of the result in registers. Nothing is shared,
   so there is no barrier; processors turn its inner loop into vector instructions.
 
-`route` says which one a product takes, and `describe` what a device does in general.
+`route` says which one a product takes, and `describe` what a device does in general. Floats of 16 bits go to a
+library, if one takes them (`native`): otherwise the kernels here decline, and the core asks again in float32.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-from flambeau.dtypes import dtype
+from flambeau.dtypes import bfloat16, dtype, float16
 from flambeau.ir.dialect import C_TYPES
 from flambeau.shapes import broadcast_shapes, contiguous_strides
 from flambeau_clike.array import Array, empty, view
@@ -34,6 +35,7 @@ FEW = 1 << 12          # elements of the result up to which sums are cut into pa
 PART, MOST_PARTS = 512, 128
 SMALL_SIDE = 16        # rows or columns below which most of a tile would be empty
 TILED_WORK = 1 << 15
+_NARROW = (float16, bfloat16)
 _INTEGERS = struct.Struct("=11q")
 
 # The last block of a row or column of blocks begins so early that it is whole: what two blocks hold is written twice,
@@ -174,37 +176,44 @@ class Product:
         self.a, self.b, self.added = a, b, addend
         self.sizes = _sizes((a.shape, a.strides), (b.shape, b.strides),
                             None if addend is None else (addend.shape, addend.strides))
+        if a.dtype is not b.dtype:
+            raise ValueError(f"matrices of {a.dtype} and {b.dtype} cannot be multiplied")
 
 
 def multiply(a: Array, b: Array, out: Array, addend: Array | None = None) -> None:
     """Write the products of the matrices in the last two dimensions, plus what broadcasts to them, to `out`, a dense
-    array of the right shape."""
-    if a.dtype is not b.dtype:
-        raise ValueError(f"matrices of {a.dtype} and {b.dtype} cannot be multiplied")
+    array of the right shape. Not of floats of 16 bits."""
     product = Product(a, b, addend)
     if out.size:
-        _run(product, out)
+        _route(product)[1](product, out)
+
+
+def native(device: Device) -> dict[str, frozenset[dtype]]:
+    """The emulated dtypes that the kernels of products take on a device, by operator."""
+    return dict.fromkeys(KERNELS, device.narrow) if device.narrow else {}
 
 
 def route(a: Array, b: Array) -> str:
-    """The route that a product takes: a library's name, "tiled" or "plain"."""
+    """The route that a product takes: a library's name, "tiled", "plain", or "none" where it is declined."""
     return _route(Product(a, b))[0]
 
 
-def _route(product: Product) -> tuple[str, Callable[[Product, Array], None]]:
+def _route(product: Product) -> tuple[str, Callable[[Product, Array], Any]]:
     device, sizes = product.a.device, product.sizes
     few = sizes.k >= 2 * PART and sizes.count * sizes.m * sizes.n <= FEW     # and long, which BLAS sums less accurately
     for each in device.libraries:
         if each.takes(product, few):
             return each.name, each.run
+    if product.a.dtype in _NARROW:
+        return "none", _decline
     small = few or min(sizes.m, sizes.n) < SMALL_SIDE or sizes.work < TILED_WORK
     if device.traits.cpu or small or not tiled.fitting(device, product.a.dtype):
         return "plain", _plain
     return "tiled", _tiled
 
 
-def _run(product: Product, out: Array) -> None:
-    _route(product)[1](product, out)
+def _decline(product: Product, out: Array) -> Any:
+    return NotImplemented
 
 
 def describe(device: Device) -> str:
@@ -287,11 +296,12 @@ def _block(numbers: str, m: int, n: int, dense: bool, cpu: bool) -> tuple[dict[s
 def matmul(a: Array, b: Array) -> Array:
     """Products of the matrices in the last two dimensions; those before them are broadcast."""
     product = Product(a, b)
+    run = _route(product)[1]
+    if run is _decline:
+        return NotImplemented
     out = empty(product.sizes.shape, a.dtype, a.device)
-    if a.dtype is not b.dtype:
-        raise ValueError(f"matrices of {a.dtype} and {b.dtype} cannot be multiplied")
     if out.size:
-        _run(product, out)
+        run(product, out)
     return out
 
 
@@ -314,20 +324,26 @@ def _turned(matrix: Array) -> Array:
 def mv(a: Array, vector: Array) -> Array:
     """The product of a matrix and a vector."""
     column = view(vector, (vector.shape[0], 1), (vector.strides[0], 1), vector.offset)
-    return _reshaped(matmul(a, column), a.shape[:1])
+    result = matmul(a, column)
+    return result if result is NotImplemented else _reshaped(result, a.shape[:1])
 
 
 def dot(a: Array, b: Array) -> Array:
     """The sum of the products of two vectors' elements."""
     row = view(a, (1, a.shape[0]), (1, a.strides[0]), a.offset)
-    return _reshaped(mv(row, b), ())
+    result = mv(row, b)
+    return result if result is NotImplemented else _reshaped(result, ())
 
 
 def linear(input: Array, weight: Array, bias: Array | None) -> Array:
     """input @ weight.T + bias."""
-    rows = _rows(input)
+    product = Product(_rows(input), _turned(weight), bias)
+    run = _route(product)[1]
+    if run is _decline:
+        return NotImplemented
     out = empty((*input.shape[:-1], weight.shape[0]), input.dtype, input.device)
-    multiply(rows, _turned(weight), _reshaped(out, (rows.shape[0], weight.shape[0])), bias)
+    if out.size:
+        run(product, _reshaped(out, product.sizes.shape))
     return out
 
 

@@ -157,7 +157,7 @@ def execute(record: OpDef, args: tuple[Any, ...]) -> Any:
         raise wrong_type(record, position, args[position])
     wanted = wanted and STATE.enabled
     kernel = kind.kernels.get(record.name)
-    if kernel is None or (kind.indirect and not record.moves(args)):
+    if kernel is None or (kind.indirect and not _takes(record, args, kind)):
         return _without_kernel(record, args, kind, kernel, wanted)
     if wanted and record.vjps is None:
         if record.decomposition is not None:
@@ -171,6 +171,11 @@ def execute(record: OpDef, args: tuple[Any, ...]) -> Any:
     except (ValueError, TypeError, IndexError, MemoryError) as error:
         raise explained(record, args, error) from error
     return finish(record, args, result, kind, wanted)
+
+
+def _takes(record: OpDef, args: tuple[Any, ...], kind: Kind) -> bool:
+    """Whether the kernel takes an emulated or storage-only kind as it is: it only moves data, or says that it does."""
+    return record.moves(args) or (record.name in kind.direct and all(each._kind is kind for each in _flat(args)))
 
 
 def _unwrap_list(record: OpDef, args: tuple[Any, ...], position: int, arrays: list[Any],
@@ -200,8 +205,9 @@ def finish(record: OpDef, args: tuple[Any, ...], result: Any, kind: Kind, wanted
         return outputs
     output: Tensor = new(Tensor)
     if result.__class__ is not kind.array_type:
-        if result is NotImplemented:  # the kernel declines
-            return _without_kernel(record, args, kind, None, wanted)
+        if result is NotImplemented:  # the kernel declines: there is none, or there is one for the wider kind only
+            kernel = kind.kernels[record.name] if record.name in kind.direct else None
+            return _without_kernel(record, args, kind, kernel, wanted)
         result = kind.backend.as_array(result)
     output._array = result
     output._kind = kind if kind.native is not None and result.dtype is kind.native else kind.of(result)
