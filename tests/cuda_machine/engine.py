@@ -53,7 +53,7 @@ class Settings:
 
 settings = Settings()
 lock = threading.RLock()              # held by whatever changes what is below
-products: deque[dict[str, Any]] = deque(maxlen=1000)      # calls of cuBLAS
+products: deque[dict[str, Any]] = deque(maxlen=64)        # calls of cuBLAS, the latest
 launches: deque[str] = deque(maxlen=1000)                 # names of kernels, in the order in which they were queued
 
 

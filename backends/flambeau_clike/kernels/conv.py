@@ -1,7 +1,16 @@
-"""Convolutions as products of matrices: windows are gathered as columns (im2col), chunk by chunk of samples.
+"""Convolutions as products of matrices.
 
-The gradient of the input is the way back: each input element gathers from the columns that it went into, so that no
-two work items write to one place.
+A processor gathers windows as columns (im2col), chunk by chunk of samples, and multiplies. The gradient of the input is
+the way back: each input element gathers from the columns that it went into, so that no two work items write to one
+place.
+
+A GPU computes the same products without storing the columns: groups of work items find the elements of windows as they
+need them (`implicit`). Left to the columns there are numbers that are no floats, and devices without room for tiles in
+local memory; and where each window is one element nothing is gathered in any case.
+
+Whether columns and a vendor's products of matrices would be faster for some sizes is not known: no GPU has run this
+yet. `tests/device_check.sh` measures a row `conv2d`; FLAMBEAU_CONVOLUTION=columns takes the columns everywhere, to
+compare with.
 """
 
 from __future__ import annotations
@@ -14,7 +23,9 @@ from flambeau.dtypes import dtype
 from flambeau.ir.dialect import C_TYPES, MOVED
 from flambeau.shapes import contiguous_strides
 from flambeau_clike.array import Array, empty, view
+from flambeau_clike.kernels import implicit
 from flambeau_clike.kernels._arithmetic import ARITHMETIC
+from flambeau_clike.kernels.implicit import Problem
 from flambeau_clike.kernels.matmul import multiply
 from flambeau_clike.kernels.movement import contiguous
 from flambeau_clike.kernels.windows import HEADER, Windows, fitting
@@ -123,6 +134,11 @@ def _dense(array: Array, shape: Shape, offset: int = 0) -> Array:
     return view(array, shape, contiguous_strides(shape), array.offset + offset)
 
 
+def _whole(w: Windows) -> bool:
+    """Whether each window is an element of the input, and each element a window."""
+    return w.volume == 1 and w.size == w.out and not any(w.padding)
+
+
 def _chunks(array: Array, samples: int, per_sample: int) -> list[tuple[int, int]]:
     """Ranges of samples whose windows are gathered at once."""
     most = CHUNK if array.device.traits.cpu else CHUNK_GPU
@@ -152,7 +168,11 @@ def convolution(input: Array, weight: Array, bias: Array | None, stride: Shape, 
     matrix = _dense(weight, (groups, tall, depth))
     added = None if bias is None else view(bias, (groups, tall, 1), (tall * bias.strides[0], bias.strides[0], 1),
                                            bias.offset)
-    whole = w.volume == 1 and w.size == w.out   # each window is an element
+    whole = _whole(w)
+    if not whole and implicit.takes(input.device, input.dtype, w):
+        problem = Problem("apply", w, samples, groups, channels // groups, tall)
+        implicit.run(problem, result, weight, input, bias)
+        return result
     per_sample = 0 if whole else channels * w.volume * length
     for low, high in _chunks(input, samples, per_sample):
         count = high - low
@@ -176,6 +196,11 @@ def convolution_weight_grad(input: Array, g: Array, kernel: Shape, stride: Shape
     depth, tall = channels // groups * w.volume, outs // groups
     total: Array | None = None
     g = contiguous(g)
+    if implicit.takes(input.device, input.dtype, w):
+        result = empty((outs, channels // groups, *kernel), input.dtype, input.device)
+        problem = Problem("weights", w, samples, groups, channels // groups, tall)
+        implicit.run(problem, result, g, input)
+        return result
     for low, high in _chunks(input, samples, channels * w.volume * length) or [(0, 0)]:
         count = high - low
         columns = empty((groups, depth, count * length), input.dtype, input.device)
@@ -200,8 +225,16 @@ def convolution_input_grad(g: Array, weight: Array, spatial: Shape, stride: Shap
     (samples, outs), length, channels = g.shape[:2], w.length, weight.shape[1] * groups
     depth, tall = math.prod(weight.shape[1:]), outs // groups
     result = empty((samples, channels, *spatial), g.dtype, g.device)
+    whole = _whole(w) and not g.device.traits.cpu
+    if not whole and implicit.takes(g.device, g.dtype, w):
+        problem = Problem("back", w, samples, groups, channels // groups, tall)
+        implicit.run(problem, result, weight, g)
+        return result
     turned = view(weight, (groups, depth, tall), (tall * depth, 1, depth), weight.offset)
     per_plane = math.prod(spatial)
+    if whole:
+        multiply(turned, _dense(g, (samples, groups, tall, length)), _dense(result, (samples, groups, depth, length)))
+        return result
     for low, high in _chunks(g, samples, channels * w.volume * length):
         count = high - low
         columns = empty((count, groups, depth, length), g.dtype, g.device)

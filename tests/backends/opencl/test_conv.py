@@ -1,5 +1,7 @@
 """Convolutions of the OpenCL backend against PyTorch: values and both gradients, in one, two and three dimensions."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -84,3 +86,93 @@ def test_empty_batch(opencl):
     result.sum().backward()
     assert result.shape == (0, 3, 3, 3)
     assert w.grad.cpu().tolist() == np.zeros((3, 2, 3, 3)).tolist() and x.grad.shape == x.shape
+
+
+def test_windows_of_one_element_that_lie_apart(opencl):
+    """There are as many windows as elements, but they are not the elements: some lie in the border."""
+    x, w = _values((2, 3, 3, 3), "float32", 0), _values((4, 3, 1, 1), "float32", 1)
+    wanted = torch.nn.functional.conv2d(torch.from_numpy(x), torch.from_numpy(w), stride=2, padding=1)
+    found = flambeau.nn.functional.conv2d(flambeau.from_numpy(x).to(opencl), flambeau.from_numpy(w).to(opencl),
+                                          stride=2, padding=1)
+    np.testing.assert_allclose(found.cpu().numpy(), wanted.numpy(), rtol=1e-4, atol=1e-4)
+
+
+# ---------------------------------------------------------------------------------------------- as on a GPU
+# samples, groups, channels of a group of the input and of the output, size, kernel, stride, padding, dilation
+GPU_FORMS = {
+    "1d": (2, 1, 9, 20, (33,), (5,), (2,), (2,), (1,)),
+    "2d": (2, 2, 3, 7, (11, 10), (3, 2), (2, 3), (2, 1), (1, 2)),
+    "2d, strides beyond the kernel": (2, 1, 6, 5, (9, 8), (2, 1), (4, 3), (1, 0), (1, 1)),
+    "2d, stride and dilation": (1, 1, 5, 6, (13, 12), (3, 4), (2, 4), (3, 2), (2, 2)),
+    "3d": (2, 1, 5, 6, (5, 4, 6), (3, 2, 3), (2, 1, 2), (1, 0, 1), (1, 2, 1)),
+    "depthwise": (2, 3, 1, 2, (7, 9), (3, 2), (1, 2), (0, 1), (2, 1)),
+    "one element": (2, 1, 5, 6, (6, 5), (1, 1), (1, 1), (0, 0), (1, 1)),
+}
+
+
+@pytest.fixture
+def gpu(opencl, monkeypatch):
+    """A device of its own that says that it is no processor."""
+    from flambeau import discovery
+    from flambeau_opencl.device import Device
+    monkeypatch.setenv("FLAMBEAU_TUNE", "off")
+    device = Device(discovery.backend_for(opencl)._devices[0].handle, "opencl:gpu")
+    device.traits = dataclasses.replace(device.traits, cpu=False, unified=False,
+                                        group=min(16, device.traits.largest_group))
+    return device
+
+
+def _check(device, form, dtype="float32"):
+    """The convolution and its gradients against those of the host's backend."""
+    from flambeau import discovery
+    from flambeau_clike.kernels import conv
+    from flambeau_clike.transfers import from_host, to_host
+    samples, groups, ins, outs, size, kernel, *rest = form
+    host, words = discovery.host().kernels, (*rest, groups)
+    x, w = _values((samples, groups * ins, *size), dtype, 0), _values((groups * outs, ins, *kernel), dtype, 1)
+    bias = _values((groups * outs,), dtype, 2)
+    wanted = host["convolution"](x, w, bias, *words)
+    g = _values(wanted.shape, dtype, 3)
+    mine = [from_host(each, device) for each in (x, w, bias, g)]
+    for found, right in (
+            (conv.convolution(*mine[:3], *words), wanted),
+            (conv.convolution_input_grad(mine[3], mine[1], size, *words),
+             host["convolution_input_grad"](g, w, size, *words)),
+            (conv.convolution_weight_grad(mine[0], mine[3], kernel, *words),
+             host["convolution_weight_grad"](x, g, kernel, *words))):
+        np.testing.assert_allclose(to_host(found), right, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("form", GPU_FORMS)
+def test_without_columns(gpu, form, monkeypatch):
+    from flambeau_clike.kernels import conv
+    monkeypatch.setattr(conv, "_gather", None)      # which is not called
+    _check(gpu, GPU_FORMS[form])
+
+
+@pytest.mark.parametrize("dtype", ["float64", "complex64"])
+def test_other_numbers(gpu, dtype):
+    _check(gpu, GPU_FORMS["2d"], dtype)
+
+
+@pytest.mark.parametrize("number", [1, 5])
+def test_tiles(gpu, number, monkeypatch):
+    from flambeau_clike.kernels import implicit
+    monkeypatch.setattr(implicit, "fitting", lambda device, itemsize: implicit.CHOICES[number:number + 1])
+    _check(gpu, (2, 1, 17, 70, (9, 9), (3, 3), (2, 1), (1, 1), (1, 1)))
+
+
+@pytest.mark.parametrize("form", ["1d", "3d"])
+def test_sums_in_parts(gpu, form, monkeypatch):
+    from flambeau_clike.kernels import implicit
+    monkeypatch.setattr(implicit, "LEAST", 8)
+    implicit._prepared.cache_clear()
+    _check(gpu, GPU_FORMS[form])
+    implicit._prepared.cache_clear()
+
+
+def test_columns_where_there_is_no_local_memory(gpu):
+    from flambeau_clike.kernels import implicit
+    gpu.traits = dataclasses.replace(gpu.traits, local_memory=0)
+    assert implicit.fitting(gpu, 4) == ()
+    _check(gpu, GPU_FORMS["2d"])
