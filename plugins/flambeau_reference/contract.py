@@ -185,8 +185,8 @@ class Checked:
             self._check_computes(arrays[0])
 
     def _check_computes(self, array: Array) -> None:
-        element = array.element
-        if element not in self.backend.capabilities_of(array.memory.index).compute_dtypes:
+        element, said = array.element, self.backend.capabilities_of(array.memory.index)
+        if element not in said.compute_dtypes and element not in said.native.get(self.name, ()):
             raise broken(self.where, f"arithmetic in {element}", promised="a dtype that the device computes with: the "
                          "core casts emulated ones")
 

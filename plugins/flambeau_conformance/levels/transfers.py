@@ -15,6 +15,7 @@ import numpy as np
 import flambeau
 from flambeau import discovery
 from flambeau.dtypes import COMPLEX, FLOAT, dtype
+from flambeau.registry import OPERATORS
 from flambeau.shapes import contiguous_strides, is_contiguous
 from flambeau.tensor import Tensor
 from flambeau_conformance.case import Case, Subject
@@ -128,6 +129,10 @@ def _properties(context: Context) -> None:
     for stored, wide in backend.capabilities.emulated.items():
         assert {stored, wide} <= backend.capabilities.storage_dtypes, f"{stored} emulated by {wide}: not storable"
         assert wide not in backend.capabilities.emulated, f"{stored} is emulated by {wide}, which is emulated itself"
+    for name, taken in backend.capabilities.native.items():
+        assert name in backend.kernels, f"native names {name}, for which there is no kernel"
+        assert OPERATORS[name].family not in ("unary", "binary", "pointwise"), f"native names the pointwise {name}"
+        assert taken <= set(backend.capabilities.emulated), f"native dtypes of {name} that are not emulated"
     for index in range(count):
         said = backend.properties(index)
         assert isinstance(said.name, str) and said.name, f"device {index} has no name: {said.name!r}"
