@@ -41,18 +41,22 @@ def package() -> str:
 
 def installed() -> bool:
     """Whether CuPy is there."""
-    return "cupy" in sys.modules or importlib.util.find_spec("cupy") is not None
+    return _loaded() or importlib.util.find_spec("cupy") is not None
+
+
+def _loaded() -> bool:
+    return sys.modules.get("cupy") is not None
 
 
 def expected() -> bool:
     """Whether it is worth loading CuPy: it is loaded already, or it is installed and there is a driver."""
-    return "cupy" in sys.modules or (installed() and driver() is not None)
+    return _loaded() or (installed() and driver() is not None)
 
 
 def advice(problem: str = "") -> str:
     """Why there is no device, and what to do next."""
-    package_too = "" if installed() else f", and pip install 'flambeau[{package()}]'"
-    if "cupy" not in sys.modules and driver() is None:
+    package_too = "" if installed() else f", and the package 'cupy': pip install 'flambeau[{package()}]'"
+    if not _loaded() and driver() is None:
         return ("this machine has no NVIDIA driver (libcuda.so.1 is not to be found). Next step: install it "
                 "(https://www.nvidia.com/drivers; Ubuntu: sudo ubuntu-drivers install), see that `nvidia-smi` lists "
                 f"the GPU{package_too}; for other GPUs use device=\"opencl\"")

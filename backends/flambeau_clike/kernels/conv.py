@@ -9,8 +9,8 @@ need them (`implicit`). Left to the columns there are numbers that are no floats
 local memory; and where each window is one element nothing is gathered in any case.
 
 Whether columns and a vendor's products of matrices would be faster for some sizes is not known: no GPU has run this
-yet. `tests/device_check.sh` measures a row `conv2d`; FLAMBEAU_CONVOLUTION=columns takes the columns everywhere, to
-compare with.
+yet, compilers and stand-ins have. `tests/device_check.sh` measures convolutions in its rows `conv2d`; with
+FLAMBEAU_CONVOLUTION=columns they are measured the other way.
 """
 
 from __future__ import annotations
