@@ -21,7 +21,8 @@ from flambeau_conformance import oracle
 from flambeau_conformance.case import Case
 from flambeau_conformance.levels import _nn_tools as tools
 from flambeau_conformance.levels._generators import repeats_torch
-from flambeau_conformance.levels._layers import DRAWING, LAYERS, LOOSE, STANDS_FOR, Row
+from flambeau_conformance.levels._layer_rows import Row
+from flambeau_conformance.levels._layers import DRAWING, LAYERS, LOOSE, STANDS_FOR
 from flambeau_conformance.levels._values import host, put, same
 
 LEVEL = "nn"

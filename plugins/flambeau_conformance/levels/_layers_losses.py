@@ -1,0 +1,7 @@
+"""Rows of the table of layers: losses, distances and what embeds or normalises beside them."""
+
+from __future__ import annotations
+
+from flambeau_conformance.levels._layer_rows import Row
+
+ROWS: dict[str, list[Row]] = {}
