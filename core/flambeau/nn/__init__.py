@@ -3,9 +3,11 @@
 Everything here is made of operators and of other modules; nothing here knows a backend.
 """
 
-from flambeau.nn import functional, init, modules, parameter, utils
-from flambeau.nn.modules import *  # noqa: F403 -- the list of layers is kept once, in modules
-from flambeau.nn.modules import __all__ as _layers
-from flambeau.nn.parameter import Buffer, Parameter
+from typing import TYPE_CHECKING
 
-__all__ = ["Buffer", "Parameter", "functional", "init", "modules", "parameter", "utils", *_layers]
+from flambeau.nn import functional, init, modules, parameter, utils
+from flambeau.nn.modules import *  # noqa: F403 -- a layer is listed once, in its own module
+from flambeau.nn.parameter import Buffer as Buffer, Parameter as Parameter
+
+if not TYPE_CHECKING:  # which reads literal lists only
+    __all__ = ["Buffer", "Parameter", "functional", "init", "modules", "parameter", "utils", *modules.__all__]

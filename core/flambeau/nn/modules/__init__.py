@@ -2,6 +2,8 @@
 
 # ruff: noqa: F403 -- a layer is listed once, in its own module
 
+from typing import TYPE_CHECKING
+
 from flambeau.nn.modules import (
     activation,
     batchnorm,
@@ -29,16 +31,18 @@ from flambeau.nn.modules.normalization import *
 from flambeau.nn.modules.pooling import *
 from flambeau.nn.modules.sparse import *
 
-__all__: list[str] = []
-__all__ += activation.__all__
-__all__ += batchnorm.__all__
-__all__ += container.__all__
-__all__ += conv.__all__
-__all__ += dropout.__all__
-__all__ += flatten.__all__
-__all__ += linear.__all__
-__all__ += loss.__all__
-__all__ += module.__all__
-__all__ += normalization.__all__
-__all__ += pooling.__all__
-__all__ += sparse.__all__
+if not TYPE_CHECKING:  # which reads literal lists only, and would take anything else for an empty one
+    __all__ = [
+        *activation.__all__,
+        *batchnorm.__all__,
+        *container.__all__,
+        *conv.__all__,
+        *dropout.__all__,
+        *flatten.__all__,
+        *linear.__all__,
+        *loss.__all__,
+        *module.__all__,
+        *normalization.__all__,
+        *pooling.__all__,
+        *sparse.__all__,
+    ]
