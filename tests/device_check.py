@@ -216,19 +216,18 @@ def benchmarks(device: str, short: bool, tiny: bool) -> Rows:
 
 def training(device: str, short: bool, tiny: bool) -> Rows:
     """The demo's classifier for five epochs, on MNIST if it is here and the device no processor; else on Digits."""
-    from flambeau.cli import _demo_training as demo
+    from flambeau.cli import _demo_tasks as tasks, _demo_training as demo
     from flambeau.cli._demo_report import Report
     from flambeau.vision import datasets
     from flambeau.vision.download import MissingDataError
 
-    epochs, source, pipeline = 1 if tiny else 5, datasets.MNIST, demo._pipeline(0.1307, 0.3081)
+    epochs = 1 if tiny else 5
     try:
-        images = demo.Images("MNIST", *(source("data", train, pipeline) for train in (True, False)))
+        images = tasks.Images("MNIST", *tasks.image_parts(datasets.MNIST, "data"))
     except (MissingDataError, OSError):
         short = True
     if short or tiny:
-        pipeline = demo._pipeline(0.3054, 0.3753)
-        images = demo.Images("Digits", *(datasets.Digits("data", train, pipeline) for train in (True, False)))
+        images = tasks.Images("Digits", *tasks.image_parts(datasets.Digits, "data"))
     settings = demo.Settings(device=device, epochs=epochs, batch_size=512 if tiny else 64)
     run, stop, report = demo.Run(settings, images), demo.Stop(), Report(epochs)
     for epoch in range(epochs):
@@ -237,7 +236,7 @@ def training(device: str, short: bool, tiny: bool) -> Rows:
             run.train_epoch(report, stop)
         rate = len(images.train) / (time.perf_counter() - begun)
         run.end_epoch()
-        row = {"row": f"{images.name}, epoch {epoch + 1}", "accuracy": run.accuracy(), "steps": len(run.losses)}
+        row = {"row": f"{images.name}, epoch {epoch + 1}", "accuracy": run.score(), "steps": len(run.losses)}
         yield row if tiny else {**row, "samples per second": rate}
     needed = 0.0 if tiny else 0.975 if images.name == "MNIST" else 0.8
     if row["accuracy"] < needed:

@@ -42,6 +42,10 @@ class Anomaly:
 # Not empty while recording is more than making nodes, in any thread: anomaly mode, or hooks on saved tensors.
 WATCHERS: list[Any] = []
 
+# What runs around a node's part of a walk, as `around(node, apply, grad)`, which calls `apply(grad)`: the outermost
+# last. Empty unless anomaly mode or a profiler is on.
+AROUND: list[Callable[[Node, Callable[[Any], list[Any]], Any], list[Any]]] = []
+
 
 class _SavedTensorHooks(threading.local):
     """Per thread: the (pack, unpack) pairs that saved tensors pass through, innermost last."""

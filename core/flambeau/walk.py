@@ -10,14 +10,15 @@ why no vjp in the catalogue mentions broadcasting or promotion.
 
 from __future__ import annotations
 
+import functools
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from heapq import heappop, heappush
 from typing import Any
 
 from flambeau.discovery import Kind
 from flambeau.errors import ArgumentError, ArgumentTypeError, GraphError
-from flambeau.graph import STATE, Anomaly, Node, edge_of
+from flambeau.graph import AROUND, STATE, Anomaly, Node, edge_of
 from flambeau.shapes import Shape, describe
 from flambeau.tensor import Tensor, make
 
@@ -92,7 +93,7 @@ class Walk:
                 continue
             if self.needed is not None and node not in self.needed:
                 continue
-            gradients = node.apply(grad) if not Anomaly.enabled else apply_with_trace(node, grad)
+            gradients = node.apply(grad) if not AROUND else apply_watched(node, grad)
             if not self.keep:
                 node.release()
             if node.post_hooks:
@@ -157,11 +158,19 @@ def _run_post_hooks(node: Node, gradients: list[Any], grad: Any) -> list[Any]:
     return gradients
 
 
-def apply_with_trace(node: Node, grad: Any) -> list[Any]:
-    """`node.apply`, naming the forward call where it raises or gives a nan."""
+def apply_watched(node: Node, grad: Any) -> list[Any]:
+    """`node.apply` within all that is to run around it."""
+    apply = node.apply
+    for around in AROUND:
+        apply = functools.partial(around, node, apply)
+    return apply(grad)
+
+
+def apply_with_trace(node: Node, apply: Callable[[Any], list[Any]], grad: Any) -> list[Any]:
+    """`apply(grad)`, naming the forward call where it raises or gives a nan."""
     where = f"\nThe forward call was:\n{node.trace}" if node.trace else ""
     try:
-        gradients = node.apply(grad)
+        gradients = apply(grad)
     except Exception as error:
         error.add_note(f"Error detected in {node.name()}.{where}")
         raise

@@ -36,11 +36,12 @@ DEVICE_NAME_TESTS: dict[str, str] = {
 """Comparisons with a device's name ("path:function") that are right, each with its reason."""
 
 ALLOWED_IN_CORE = frozenset({"flambeau", "pluggy"})
-OPTIONAL_IN_CORE = frozenset({"rich", "matplotlib", "PIL", "platformdirs", "opt_einsum"})
+OPTIONAL_IN_CORE = frozenset({"rich", "matplotlib", "PIL", "platformdirs", "opt_einsum", "tensorboard", "google"})
 """What core may use inside the function that needs it, never at import; none of it computes on arrays."""
 
 HEAVY = frozenset(
-    {"torch", "cupy", "pyopencl", "numba", "scipy", "rich", "matplotlib", "PIL", "pytest", "hypothesis"}
+    {"torch", "cupy", "pyopencl", "numba", "scipy", "rich", "matplotlib", "PIL", "pytest", "hypothesis",
+     "tensorboard", "google"}
     | {
         "multiprocessing",
         "asyncio",

@@ -17,7 +17,7 @@ import pytest
 
 import flambeau
 from flambeau import cli
-from flambeau.cli import _demo_report, _demo_training
+from flambeau.cli import _demo_report, _demo_tasks, _demo_training
 from flambeau.vision import datasets
 
 COMMAND = [sys.executable, "-m", "flambeau"]
@@ -240,6 +240,7 @@ def test_output_that_nobody_reads() -> None:
 @pytest.mark.parametrize(
     "options, text",
     [
+        (["--model", "vgg"], "--model must be one of mlp, resnet18, transformer"),
         (["--epochs", "-1"], "--epochs must be at least 1"),
         (["--epochs", "many"], "invalid int value"),
         (["--batch-size", "0"], "--batch-size must be at least 1"),
@@ -337,7 +338,7 @@ def test_going_on_gives_the_losses_of_an_unbroken_run(steps: int, capsys: Any) -
     settings = _demo_training.Settings(epochs=2, batch_size=32)
     stop = _demo_training.Stop()
     report = StopAfter(2, stop, steps)
-    training = _demo_training.Run(settings, _demo_training.load_images(Path("data"), report))
+    training = _demo_training.Run(settings, _demo_tasks.load("mlp", Path("data"), report.say))
     Path("parts").mkdir()
     assert not _demo_training._train(training, report, stop, Path("parts"))
     flambeau.save(training.state(), Path("parts/checkpoint.pth"))
@@ -345,7 +346,7 @@ def test_going_on_gives_the_losses_of_an_unbroken_run(steps: int, capsys: Any) -
     assert cli.main(["demo", "--resume", "--out", "parts"]) == 0  # the rest of the options is in the checkpoint
     assert losses("parts") == losses("whole")
     first, second = (flambeau.load(f"{out}/checkpoint.pth") for out in ("whole", "parts"))
-    assert first["accuracies"] == second["accuracies"]
+    assert first["scores"] == second["scores"]
     for name, value in first["model"].items():
         assert flambeau.equal(value, second["model"][name])
 

@@ -31,6 +31,13 @@ __all__ = ["Function", "GradcheckError", "Variable", "backward", "detect_anomaly
            "no_grad", "set_detect_anomaly", "set_grad_enabled"]
 
 
+def __getattr__(name: str) -> Any:
+    if name == "profiler":  # imported when it is named
+        import importlib
+        return importlib.import_module("flambeau.autograd.profiler")
+    raise AttributeError(f"module 'flambeau.autograd' has no attribute {name!r}")
+
+
 class _VariableMeta(type):
     def __instancecheck__(cls, instance: Any) -> bool:
         return isinstance(instance, Tensor)

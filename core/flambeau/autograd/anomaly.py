@@ -5,14 +5,17 @@ Source: https://docs.pytorch.org/docs/stable/autograd.html#anomaly-detection
 
 from __future__ import annotations
 
-from flambeau.graph import WATCHERS, Anomaly
+from flambeau.graph import AROUND, WATCHERS, Anomaly
+from flambeau.walk import apply_with_trace
 
 
 def _set(enabled: bool, check_nan: bool) -> None:
     if enabled and not Anomaly.enabled:
         WATCHERS.append(Anomaly)
+        AROUND.append(apply_with_trace)
     elif Anomaly.enabled and not enabled:
         WATCHERS.remove(Anomaly)
+        AROUND.remove(apply_with_trace)
     Anomaly.enabled, Anomaly.check_nan = enabled, check_nan
 
 

@@ -73,9 +73,9 @@ class Report:
             sys.stdout.write(f"\r\033[K{text}")
             sys.stdout.flush()
 
-    def epoch_done(self, number: int, loss: float, accuracy: float, rate: float) -> None:
+    def epoch_done(self, number: int, loss: float, score: str, rate: float) -> None:
         """One line for an epoch that is done."""
-        self.say(f"epoch {number}/{self._epochs}  loss {loss:.4f}  test accuracy {accuracy:.4f}  {rate:,.0f} samples/s")
+        self.say(f"epoch {number}/{self._epochs}  loss {loss:.4f}  {score}  {rate:,.0f} samples/s")
 
 
 def write_curve(losses: Sequence[float], steps_per_epoch: int, out: Path) -> str:

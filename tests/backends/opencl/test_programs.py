@@ -95,13 +95,12 @@ def test_a_small_gpt_learns_as_on_the_processor(opencl):
 
 def demo_losses(device: str, steps: int) -> list[float]:
     """The first losses of `flambeau demo`: its model, data, order and optimiser, without its dropout."""
-    from flambeau.cli import _demo_training as demo
+    from flambeau.cli import _demo_tasks as tasks, _demo_training as demo
     from flambeau.vision import datasets
 
     data = os.environ.get("FLAMBEAU_DATA", "")
     source = datasets.MNIST if os.path.isdir(os.path.join(data, "mnist")) else datasets.Digits
-    images = demo.Images(source.__name__, *(source(data, train, demo._pipeline(0.1307, 0.3081))
-                                            for train in (True, False)))
+    images = tasks.Images(source.__name__, *tasks.image_parts(source, data))
     run = demo.Run(demo.Settings(device=device), images)
     for each in run.model.modules():
         if isinstance(each, nn.Dropout):
