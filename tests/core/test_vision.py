@@ -50,8 +50,7 @@ def _no_shared_data(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequ
 def pillow(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Any:
     if request.param == "with Pillow":
         return pytest.importorskip("PIL.Image", reason="pictures are PIL's where Pillow is installed")
-    for module in (image, transforms):
-        monkeypatch.setattr(module, "pillow", lambda: None)
+    monkeypatch.setattr(image, "pillow", lambda: None)
     return None
 
 

@@ -23,7 +23,7 @@ _MD5 = "6fb458f1232090904fb40fe944165e91"
 _ASSET = Path(__file__).parent / "assets" / "shakespeare.txt.gz"
 
 _BLOCK = 64  # letters that the model sees at once
-_WIDTH, _HEADS, _LAYERS, _DROPOUT = 128, 4, 3, 0.1
+_WIDTH, _HEADS, _LAYERS, _DROPOUT = 128, 4, 2, 0.1
 _TEST_SHARE = 10  # one letter in so many is kept for testing
 _TEST_BATCH = 128
 _SHORTEST = 2 * _TEST_SHARE * _BLOCK
@@ -52,7 +52,7 @@ class Transformer(nn.Module):
         super().__init__()
         self.letters = nn.Embedding(letters, _WIDTH)
         self.places = nn.Embedding(_BLOCK, _WIDTH)
-        layer = nn.TransformerEncoderLayer(_WIDTH, _HEADS, 4 * _WIDTH, _DROPOUT, "gelu", batch_first=True,
+        layer = nn.TransformerEncoderLayer(_WIDTH, _HEADS, 4 * _WIDTH, _DROPOUT, batch_first=True,
                                            norm_first=True)
         self.layers = nn.TransformerEncoder(layer, _LAYERS, nn.LayerNorm(_WIDTH), enable_nested_tensor=False)
         self.scores = nn.Linear(_WIDTH, letters)

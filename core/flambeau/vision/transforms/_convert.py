@@ -1,48 +1,24 @@
-"""Transforms: from a picture to the tensor that a model takes, under torchvision's names.
-
-A transform works on one sample. Where it acts on every pixel alone, it can also say what it does to a whole stack of
-samples: a method `batched(images)` in its own class. A dataset whose transform has that form for every step makes a
-batch in a few large operations in place of many small ones; the numbers are the same to the last bit. The method is
-looked for in the class itself, not in its bases, so a subclass that changes the transform never inherits a wrong one.
-"""
+"""From pictures to what a model takes, and back: tensors, dtypes, and numbers of a standard size."""
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import flambeau
 from flambeau import nn
-from flambeau.dtypes import float32, get_default_dtype, int16, int32, uint8
+from flambeau.dtypes import dtype as dtype_type, float32, uint8
 from flambeau.tensor import Tensor
-from flambeau.vision.image import Image, pillow
+from flambeau.vision.transforms._pixels import (
+    convert_image_dtype,
+    pil_to_tensor,
+    scaled,
+    to_pil_image,
+    to_tensor,
+)
 
-__all__ = ["Compose", "ToTensor", "Normalize", "Lambda"]
-
-
-class Compose:
-    """Transforms one after the other.
-
-    >>> from flambeau.vision import transforms
-    >>> transforms.Compose([transforms.ToTensor(), transforms.Normalize((0.5,), (0.5,))])
-    Compose(
-        ToTensor()
-        Normalize(mean=(0.5,), std=(0.5,))
-    )
-    """
-
-    def __init__(self, transforms: Sequence[Callable[[Any], Any]]) -> None:
-        self.transforms = transforms
-
-    def __call__(self, img: Any) -> Any:
-        for transform in self.transforms:
-            img = transform(img)
-        return img
-
-    def __repr__(self) -> str:
-        lines = "".join(f"\n    {transform}" for transform in self.transforms)
-        return f"{type(self).__name__}({lines}\n)"
+__all__ = ["ConvertImageDtype", "LinearTransformation", "Normalize", "PILToTensor", "ToPILImage", "ToTensor"]
 
 
 class ToTensor:
@@ -59,43 +35,56 @@ class ToTensor:
     """
 
     def __call__(self, pic: Any) -> Tensor:
-        library = pillow()
-        if isinstance(pic, Image):
-            return _scaled(pic.pixels.unsqueeze(0))
-        if library is not None and isinstance(pic, library.Image):
-            return _scaled(_pil_pixels(pic).permute(2, 0, 1).contiguous())
-        if hasattr(pic, "__array_interface__") and hasattr(pic, "ndim") and not isinstance(pic, Tensor):
-            if pic.ndim not in (2, 3):
-                raise ValueError(f"ToTensor: pic should be 2/3 dimensional. Got {pic.ndim} dimensions.")
-            pixels = flambeau.as_tensor(pic)
-            return _scaled((pixels if pic.ndim == 3 else pixels.unsqueeze(2)).permute(2, 0, 1).contiguous())
-        raise TypeError(f"ToTensor: pic should be PIL Image or ndarray. Got {type(pic)}")
+        return to_tensor(pic)
 
     def batched(self, images: Tensor) -> Tensor:
         """For uint8 pictures of shape (n, height, width)."""
         if images.dtype != uint8 or images.ndim != 3:
             raise TypeError(f"ToTensor: pic should be PIL Image or ndarray. Got {type(images)}")
-        return _scaled(images.unsqueeze(1))
+        return scaled(images.unsqueeze(1))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"
 
 
-def _scaled(pixels: Tensor) -> Tensor:
-    if pixels.dtype != uint8:
-        return pixels
-    scaled: Tensor = pixels.to(get_default_dtype()).div_(255)
-    return scaled
+class PILToTensor:
+    """A PIL image as a tensor (channels, height, width), its values as they are."""
+
+    def __call__(self, pic: Any) -> Tensor:
+        return pil_to_tensor(pic)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}()"
 
 
-def _pil_pixels(pic: Any) -> Tensor:
-    """The values of a PIL image, (height, width, channels)."""
-    if pic.mode == "1":
-        pic = pic.convert("L")  # one bit per pixel, packed: unpacked it is 0 or 255
-    dtype = {"I": int32, "I;16": int16, "F": float32}.get(pic.mode, uint8)
-    values = flambeau.frombuffer(bytearray(pic.tobytes()), dtype=dtype)
-    pixels: Tensor = values.reshape(pic.height, pic.width, len(pic.getbands()))
-    return pixels
+class ToPILImage:
+    """A tensor (channels, height, width) or an array (height, width, channels) as a PIL image.
+
+    Values between 0 and 1 in floating point become bytes. Without a `mode` the number of channels decides.
+    """
+
+    def __init__(self, mode: str | None = None) -> None:
+        self.mode = mode
+
+    def __call__(self, pic: Any) -> Any:
+        return to_pil_image(pic, self.mode)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({'' if self.mode is None else f'mode={self.mode}'})"
+
+
+class ConvertImageDtype(nn.Module):
+    """Another dtype, the values scaled to its range; see `functional.convert_image_dtype`."""
+
+    def __init__(self, dtype: dtype_type = float32) -> None:
+        super().__init__()
+        if not isinstance(dtype, dtype_type):
+            raise TypeError(f"ConvertImageDtype: Argument dtype should be of type torch.dtype, got {dtype!r}")
+        self.dtype = dtype
+
+    def forward(self, image: Tensor) -> Tensor:
+        """The tensor in the other dtype."""
+        return convert_image_dtype(image, self.dtype)
 
 
 class Normalize(nn.Module):
@@ -150,37 +139,34 @@ def _statistics(mean: tuple[float, ...], std: tuple[float, ...], dtype: Any, dev
     return shaped[0], shaped[1]
 
 
-class Lambda:
-    """Any function as a transform.
+class LinearTransformation(nn.Module):
+    """A matrix times the flattened picture less its mean: whitening.
 
-    >>> from flambeau.vision import transforms
-    >>> transforms.Lambda(lambda x: x + 1)(2)
-    3
+    Args:
+        transformation_matrix: (D, D) for D = channels * height * width.
+        mean_vector: (D).
     """
 
-    def __init__(self, lambd: Callable[[Any], Any]) -> None:
-        if not callable(lambd):
-            raise TypeError(f"Argument lambd should be callable, got {type(lambd).__name__!r}")
-        self.lambd = lambd
+    def __init__(self, transformation_matrix: Tensor, mean_vector: Tensor) -> None:
+        super().__init__()
+        rows, columns = transformation_matrix.shape
+        if rows != columns:
+            raise ValueError("LinearTransformation: transformation_matrix should be square. Got "
+                             f"{[rows, columns]} rectangular matrix.")
+        if mean_vector.shape[0] != rows:
+            raise ValueError(f"LinearTransformation: mean_vector should have the same length {mean_vector.shape[0]} as "
+                             f"any one of the dimensions of the transformation_matrix {[rows, columns]}")
+        self.transformation_matrix, self.mean_vector = transformation_matrix, mean_vector
 
-    def __call__(self, img: Any) -> Any:
-        return self.lambd(img)
+    def forward(self, tensor: Tensor) -> Tensor:
+        """The picture, transformed, in its own shape."""
+        count = tensor.shape[-3] * tensor.shape[-2] * tensor.shape[-1]
+        if count != self.transformation_matrix.shape[0]:
+            raise ValueError(f"LinearTransformation: Input tensor and transformation matrix have incompatible shape; "
+                             f"given: {list(tensor.shape)} and {list(self.transformation_matrix.shape)}")
+        flat = tensor.reshape(-1, count) - self.mean_vector
+        return flat.mm(self.transformation_matrix).reshape(tensor.shape)
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}()"
-
-
-def batch_form(transform: Any) -> Callable[[Tensor], Tensor] | None:
-    """What `transform` does to a stack of samples, or None where it only declares what it does to one.
-
-    >>> batch_form(Compose([ToTensor(), Lambda(abs)])) is None
-    True
-    """
-    if type(transform) is Compose:
-        steps = [form for step in transform.transforms if (form := batch_form(step)) is not None]
-        return Compose(steps) if len(steps) == len(transform.transforms) else None
-    hooked = getattr(transform, "_forward_hooks", None) or getattr(transform, "_forward_pre_hooks", None)
-    if hooked or "batched" not in vars(type(transform)):
-        return None
-    own: Callable[[Tensor], Tensor] = transform.batched
-    return own
+        return (f"{type(self).__name__}(transformation_matrix={self.transformation_matrix.tolist()}, "
+                f"mean_vector={self.mean_vector.tolist()})")
