@@ -37,3 +37,20 @@ class MnistStep:
 
     def time_evaluate(self, name):
         self.model(self.images).argmax(1)
+
+
+class OptimizerStep:
+    """One step of an optimiser on the parameters of a small perceptron, their gradients given."""
+
+    params = (LIBRARIES, ("SGD", "AdamW", "RMSprop", "NAdam", "Adafactor"))
+    param_names = ("library", "optimizer")
+
+    def setup(self, name, optimizer):
+        torch = library(name)
+        parameters = [torch.nn.Parameter(torch.randn(*shape)) for shape in ((128, 784), (128,), (10, 128), (10,))]
+        for parameter in parameters:
+            parameter.grad = torch.randn(*parameter.shape)
+        self.optimizer = getattr(torch.optim, optimizer)(parameters, lr=1e-4)
+
+    def time_step(self, name, optimizer):
+        self.optimizer.step()

@@ -13,7 +13,7 @@ from typing import Any
 from flambeau.dispatch import operator
 from flambeau.dispatch.run import bump
 from flambeau.ops.elementwise import maximum
-from flambeau.ops.views import view_as_real
+from flambeau.optim._shared import descend_, descend_ratio_, directed, held, real_views
 from flambeau.tensor import Tensor
 
 Number = Any
@@ -45,23 +45,18 @@ def adam_update_(
         if decoupled_weight_decay:
             param.mul_(1 - lr * weight_decay)
         else:
-            grad = grad.add(param, alpha=weight_decay)
-    if param.is_complex():
-        param, grad, exp_avg, exp_avg_sq = map(view_as_real, (param, grad, exp_avg, exp_avg_sq))
-        max_exp_avg_sq = None if max_exp_avg_sq is None else view_as_real(max_exp_avg_sq)
+            grad = directed(param, grad, weight_decay, False)
+    param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq = real_views(param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq)
     exp_avg.lerp_(grad, 1 - beta1)
     exp_avg_sq.mul_(beta2).add_(grad * grad * (1 - beta2))
     if max_exp_avg_sq is None:
         root = exp_avg_sq.sqrt()
     else:
-        max_exp_avg_sq.copy_(maximum(max_exp_avg_sq, exp_avg_sq))
+        max_exp_avg_sq.copy_(maximum(held(max_exp_avg_sq), held(exp_avg_sq)))
         root = max_exp_avg_sq.sqrt()
     size = lr / (1 - beta1**count)
     denominator = (root / (1 - beta2**count) ** 0.5).add_(eps)
-    if isinstance(size, Tensor):
-        param.sub_(exp_avg / denominator * size)
-    else:
-        param.addcdiv_(exp_avg, denominator, value=-size)
+    descend_ratio_(param, exp_avg, denominator, size)
 
 
 @operator(namespace="internal", method=False, dtype_rule="any", no_fallback=True)
@@ -93,22 +88,19 @@ def sgd_update_(
     param: Tensor,
     grad: Tensor,
     momentum_buffer: Tensor | None,
-    lr: float,
+    lr: Number,
     momentum: float,
     dampening: float,
     nesterov: bool,
-    weight_decay: float,
+    weight_decay: Number,
     maximize: bool,
 ) -> None:
     """Gradient descent, with momentum where a buffer is given (zeros, and no dampening, at the first step)."""
-    if maximize:
-        grad = -grad
-    if weight_decay != 0:
-        grad = grad.add(param, alpha=weight_decay)
+    grad = directed(param, grad, weight_decay, maximize)
     if momentum_buffer is not None:
         momentum_buffer.mul_(momentum).add_(grad, alpha=1 - dampening)
         grad = grad.add(momentum_buffer, alpha=momentum) if nesterov else momentum_buffer
-    param.add_(grad, alpha=-lr)
+    descend_(param, grad, lr)
 
 
 @operator(namespace="internal", method=False, dtype_rule="any", no_fallback=True)
@@ -150,67 +142,3 @@ def mark_changed(*groups: Sequence[Tensor]) -> None:
 def is_plain(params: Sequence[Tensor], differentiable: bool) -> bool:
     """Whether a whole-step operator applies: real parameters, and nothing flows back through the step."""
     return not differentiable and not any(param.is_complex() for param in params)
-
-
-def rmsprop_update_(
-    param: Tensor,
-    grad: Tensor,
-    square_avg: Tensor,
-    grad_avg: Tensor | None,
-    momentum_buffer: Tensor | None,
-    step: Tensor,
-    *,
-    lr: Number,
-    alpha: float,
-    eps: float,
-    weight_decay: float,
-    momentum: float,
-    maximize: bool = False,
-) -> None:
-    """RMSprop; centered where ``grad_avg`` is given (Graves, 2013), with momentum where a buffer is."""
-    step += 1
-    if maximize:
-        grad = -grad
-    if weight_decay != 0:
-        grad = grad.add(param, alpha=weight_decay)
-    if param.is_complex():
-        param, grad, square_avg = map(view_as_real, (param, grad, square_avg))
-        grad_avg = None if grad_avg is None else view_as_real(grad_avg)
-        momentum_buffer = None if momentum_buffer is None else view_as_real(momentum_buffer)
-    square_avg.mul_(alpha).addcmul_(grad, grad, value=1 - alpha)
-    if grad_avg is None:
-        root = square_avg.sqrt()
-    else:
-        grad_avg.lerp_(grad, 1 - alpha)
-        root = square_avg.addcmul(grad_avg, grad_avg, value=-1).sqrt_()
-    root.add_(eps)
-    if momentum_buffer is None:
-        param.addcdiv_(grad, root, value=-float(lr))
-    else:
-        momentum_buffer.mul_(momentum).addcdiv_(grad, root)
-        param.add_(momentum_buffer, alpha=-float(lr))
-
-
-def adagrad_update_(
-    param: Tensor,
-    grad: Tensor,
-    state_sum: Tensor,
-    step: Tensor,
-    *,
-    lr: Number,
-    lr_decay: float,
-    eps: float,
-    weight_decay: float,
-    maximize: bool = False,
-) -> None:
-    """Adagrad (Duchi et al., 2011)."""
-    step += 1
-    if maximize:
-        grad = -grad
-    if weight_decay != 0:
-        grad = grad.add(param, alpha=weight_decay)
-    size = float(lr) / (1 + (step.item() - 1) * lr_decay)
-    if param.is_complex():
-        param, grad, state_sum = map(view_as_real, (param, grad, state_sum))
-    state_sum.addcmul_(grad, grad, value=1)
-    param.addcdiv_(grad, state_sum.sqrt().add_(eps), value=-size)

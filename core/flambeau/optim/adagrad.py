@@ -2,27 +2,30 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from flambeau.autograd import set_grad_enabled
 from flambeau.ops.creation import full_like
-from flambeau.optim._functional import adagrad_update_
-from flambeau.optim.optimizer import (
-    Closure,
-    Optimizer,
-    ParamsT,
-    as_step_count,
+from flambeau.optim._grouped import Column, GroupedOptimizer
+from flambeau.optim._shared import (
+    check_counts,
+    check_fusable,
     check_fused,
     check_lr,
     check_option,
+    descend_ratio_,
+    directed,
     new_step_count,
+    rate,
+    real_views,
+    unscaled,
 )
+from flambeau.optim.optimizer import ParamsT
 from flambeau.tensor import Tensor
 
-__all__ = ["Adagrad"]
+__all__ = ["Adagrad", "adagrad"]
 
 
-class Adagrad(Optimizer):
+class Adagrad(GroupedOptimizer):
     """Steps divided by the root of the sum of all squared gradients so far (Duchi et al., 2011).
 
     Args:
@@ -36,7 +39,19 @@ class Adagrad(Optimizer):
         maximize: go up, not down.
         differentiable: let gradients flow through the step.
         fused: accepted, as ``foreach``.
+
+    >>> import flambeau as torch
+    >>> w = torch.nn.Parameter(torch.ones(1))
+    >>> optimizer = torch.optim.Adagrad([w], lr=0.1)
+    >>> (w * 2).sum().backward()
+    >>> optimizer.step()
+    >>> w.detach()
+    tensor([0.9000])
     """
+
+    _later_options: ClassVar[dict[str, Any]] = {
+        "foreach": None, "maximize": False, "differentiable": False, "fused": None,
+    }
 
     def __init__(
         self,
@@ -67,40 +82,60 @@ class Adagrad(Optimizer):
         super().__init__(params, defaults)
         check_fused(fused, foreach, differentiable)
         for group in self.param_groups:
-            start = group["initial_accumulator_value"]
             for param in group["params"]:
-                self.state[param]["step"] = new_step_count(param, on_device=bool(group["fused"]))
-                self.state[param]["sum"] = full_like(
-                    param, complex(start, start) if param.is_complex() else start, requires_grad=False
-                )
+                self.state[param].update(self._new_state(param, group))
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        for group in self.param_groups:
-            for name in ("maximize", "differentiable"):
-                group.setdefault(name, False)
-            group.setdefault("foreach", None)
-            group.setdefault("fused", None)
-            for param in group["params"]:
-                entry = self.state.get(param, {})
-                if "step" in entry:
-                    entry["step"] = as_step_count(entry["step"])
+    def _counts_on_device(self, group: dict[str, Any]) -> bool:
+        return bool(group.get("fused"))
 
-    def step(self, closure: Closure | None = None) -> Any:
-        """Update the parameters once.
+    def _new_state(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        start = self.defaults["initial_accumulator_value"]
+        return {
+            "step": new_step_count(param, bool(group["fused"]), group["fused"]),
+            "sum": full_like(param, complex(start, start) if param.is_complex() else start, requires_grad=False),
+        }
 
-        Args:
-            closure: evaluates the model again and returns the loss, which this returns.
-        """
-        loss = self._evaluate(closure)
-        for group in self.param_groups:
-            with set_grad_enabled(group["differentiable"]):
-                for param in group["params"]:
-                    if param.grad is not None:
-                        state = self.state[param]
-                        adagrad_update_(
-                            param, param.grad, state["sum"], state["step"], lr=group["lr"],
-                            lr_decay=group["lr_decay"], eps=group["eps"], weight_decay=group["weight_decay"],
-                            maximize=group["maximize"],
-                        )
-        return loss
+    def _update(self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor], column: Column) -> None:
+        if group["fused"]:
+            for param in params:
+                check_fusable(param)
+        options = ("lr", "weight_decay", "lr_decay", "eps", "foreach", "maximize", "differentiable", "fused")
+        adagrad(
+            params, grads, column("sum"), column("step"), grad_scale=getattr(self, "grad_scale", None),
+            found_inf=getattr(self, "found_inf", None), **{name: group[name] for name in options},
+        )
+
+
+def adagrad(
+    params: list[Tensor],
+    grads: list[Tensor],
+    state_sums: list[Tensor],
+    state_steps: list[Tensor],
+    fused: bool | None = None,
+    grad_scale: Tensor | None = None,
+    found_inf: Tensor | None = None,
+    has_sparse_grad: bool = False,
+    foreach: bool | None = None,
+    differentiable: bool = False,
+    has_complex: bool = False,
+    *,
+    lr: float,
+    weight_decay: float,
+    lr_decay: float,
+    eps: float,
+    maximize: bool,
+) -> None:
+    """One step of ``Adagrad`` on lists of parameters, gradients and state, all changed in place."""
+    check_counts("state_steps", state_steps)
+    ready = unscaled(grads, fused, grad_scale, found_inf)
+    if ready is None:
+        return
+    lr = rate(lr, differentiable)
+    for param, grad, state_sum, step in zip(params, ready, state_sums, state_steps, strict=True):
+        step += 1
+        # With a constant rate the count is not in the formula, and nothing waits for it.
+        size = lr / (1 + (step.item() - 1) * lr_decay) if lr_decay else lr
+        grad = directed(param, grad, weight_decay, maximize)
+        param, grad, state_sum = real_views(param, grad, state_sum)
+        state_sum.addcmul_(grad, grad, value=1)
+        descend_ratio_(param, grad, state_sum.sqrt() + eps, size)

@@ -5,21 +5,25 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau.autograd import set_grad_enabled
+from flambeau.errors import ArgumentValueError
 from flambeau.ops.creation import zeros_like
 from flambeau.optim._functional import adam_step_, adam_update_, count_up_, is_plain, mark_changed
-from flambeau.optim.optimizer import (
-    Closure,
-    Optimizer,
-    ParamsT,
+from flambeau.optim._shared import (
     as_step_count,
+    check_betas,
+    check_counts,
+    check_fusable,
     check_fused,
     check_lr,
     check_option,
     new_step_count,
+    scalar,
+    unscaled,
 )
+from flambeau.optim.optimizer import Closure, Optimizer, ParamsT
 from flambeau.tensor import Tensor
 
-__all__ = ["Adam"]
+__all__ = ["Adam", "adam"]
 
 
 class Adam(Optimizer):
@@ -66,9 +70,9 @@ class Adam(Optimizer):
     ) -> None:
         check_lr(lr, foreach, capturable)
         check_option(eps >= 0.0, "epsilon value", eps)
-        for index, beta in enumerate(betas):
-            check_option(0.0 <= beta < 1.0, f"beta parameter at index {index}", beta)
+        check_betas(betas)
         check_option(weight_decay >= 0.0, "weight_decay value", weight_decay)
+        betas = _checked_betas(betas, bool(foreach) and not capturable)
         defaults = {
             "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
             "maximize": maximize, "foreach": foreach, "capturable": capturable, "differentiable": differentiable,
@@ -87,11 +91,14 @@ class Adam(Optimizer):
             for param in group["params"]:
                 entry = self.state.get(param, {})
                 if "step" in entry:
-                    entry["step"] = as_step_count(entry["step"])
+                    on_device = bool(group["capturable"] or group["fused"])
+                    entry["step"] = as_step_count(entry["step"], param, on_device)
 
     def _new_state(self, param: Tensor, group: dict[str, Any]) -> dict[str, Tensor]:
+        if group["fused"]:
+            check_fusable(param)
         state = {
-            "step": new_step_count(param, on_device=bool(group["capturable"] or group["fused"])),
+            "step": new_step_count(param, bool(group["capturable"] or group["fused"]), group["fused"]),
             "exp_avg": zeros_like(param),
             "exp_avg_sq": zeros_like(param),
         }
@@ -130,32 +137,84 @@ class Adam(Optimizer):
                 peaks.append(state["max_exp_avg_sq"])
             steps.append(state["step"])
         if params:
-            _update(group, params, grads, averages, squares, peaks, steps)
+            lists = (params, grads, averages, squares, peaks, steps)
+            options = group["eps"], group["weight_decay"], group["maximize"], group["decoupled_weight_decay"]
+            _advance(lists, group["lr"], group["betas"], options, group["capturable"], group["differentiable"])
 
 
-def _update(
-    group: dict[str, Any],
-    params: list[Tensor],
-    grads: list[Tensor],
-    averages: list[Tensor],
-    squares: list[Tensor],
-    peaks: list[Tensor],
-    steps: list[Tensor],
+def _checked_betas(betas: tuple[Any, Any], as_numbers: bool) -> tuple[Any, Any]:
+    """The two decay rates; ValueError for two kinds of number, or for tensors where the algorithm takes numbers."""
+    kinds = [isinstance(beta, Tensor) for beta in betas]
+    if not (all(kinds) or all(isinstance(beta, float) for beta in betas)):
+        raise ArgumentValueError("betas must be either both floats or both Tensors")
+    for index, beta in enumerate(betas):
+        if kinds[index] and as_numbers:
+            raise ArgumentValueError(
+                f"betas[{index}] as a Tensor is not supported for capturable=False and foreach=True"
+            )
+        if kinds[index] and beta.numel() != 1:
+            raise ArgumentValueError(f"Tensor betas[{index}] must be 1-element")
+    return scalar(betas[0]), scalar(betas[1])
+
+
+def _advance(
+    lists: tuple[Any, ...],
+    lr: Any,
+    betas: tuple[Any, Any],
+    options: tuple[Any, ...],
+    capturable: bool,
+    differentiable: bool,
 ) -> None:
     """Raise the counts and update everything: by the operator, or piece by piece where numbers are to stay tensors."""
-    lr = group["lr"]
-    beta1, beta2 = group["betas"]
-    options = group["eps"], group["weight_decay"], group["maximize"], group["decoupled_weight_decay"]
+    params, grads, averages, squares, peaks, steps = lists
+    beta1, beta2 = betas
     count_up_(steps)
-    if is_plain(params, group["differentiable"]) and not group["capturable"]:
+    if not capturable and is_plain(params, differentiable):
         counts = [step.item() for step in steps]
         adam_step_(
             params, grads, averages, squares, peaks, counts, float(lr), float(beta1), float(beta2), *options
         )
         mark_changed(params, averages, squares, peaks)
         return
+    lr = scalar(lr)
     for i, param in enumerate(params):
-        count = steps[i] if group["capturable"] else steps[i].item()
+        count = steps[i] if capturable else steps[i].item()
         adam_update_(
             param, grads[i], averages[i], squares[i], peaks[i] if peaks else None, count, lr, beta1, beta2, *options
         )
+
+
+def adam(
+    params: list[Tensor],
+    grads: list[Tensor],
+    exp_avgs: list[Tensor],
+    exp_avg_sqs: list[Tensor],
+    max_exp_avg_sqs: list[Tensor],
+    state_steps: list[Tensor],
+    foreach: bool | None = None,
+    capturable: bool = False,
+    differentiable: bool = False,
+    fused: bool | None = None,
+    grad_scale: Tensor | None = None,
+    found_inf: Tensor | None = None,
+    has_complex: bool = False,
+    decoupled_weight_decay: bool = False,
+    *,
+    amsgrad: bool,
+    beta1: float | Tensor,
+    beta2: float | Tensor,
+    lr: float | Tensor,
+    weight_decay: float,
+    eps: float,
+    maximize: bool,
+) -> None:
+    """One step of ``Adam`` on lists of parameters, gradients and state, all changed in place.
+
+    ``max_exp_avg_sqs`` is read with ``amsgrad``; ``grad_scale`` and ``found_inf`` go with ``fused``.
+    """
+    check_counts("state_steps", state_steps)
+    ready = unscaled(grads, fused, grad_scale, found_inf)
+    if params and ready is not None:
+        lists = (params, ready, exp_avgs, exp_avg_sqs, max_exp_avg_sqs if amsgrad else [], state_steps)
+        options = (eps, weight_decay, maximize, decoupled_weight_decay)
+        _advance(lists, lr, (scalar(beta1), scalar(beta2)), options, capturable, differentiable)

@@ -7,154 +7,43 @@ optimiser and a rate changed by hand is respected. The recurrences round as PyTo
 from __future__ import annotations
 
 import math
-import types
-import warnings
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from flambeau.errors import ArgumentError, ArgumentTypeError, ArgumentValueError
+from flambeau.errors import ArgumentTypeError, ArgumentValueError
+from flambeau.optim._compound_schedules import ChainedScheduler, ReduceLROnPlateau, SequentialLR
+from flambeau.optim._cyclic_schedules import CosineAnnealingWarmRestarts, CyclicLR, OneCycleLR
+from flambeau.optim._schedule import (  # noqa: F401 - names that programs look for here
+    EPOCH_DEPRECATION_WARNING,
+    LRScheduler,
+    Rate,
+    _LRScheduler,
+    state_of_function,
+)
 from flambeau.optim.optimizer import Optimizer
-from flambeau.tensor import Tensor
 
 __all__ = [
+    "ChainedScheduler",
     "ConstantLR",
     "CosineAnnealingLR",
+    "CosineAnnealingWarmRestarts",
+    "CyclicLR",
     "ExponentialLR",
     "LRScheduler",
     "LambdaLR",
     "LinearLR",
     "MultiStepLR",
     "MultiplicativeLR",
+    "OneCycleLR",
     "PolynomialLR",
     "ReduceLROnPlateau",
     "SequentialLR",
     "StepLR",
 ]
 
-Rate = Any
-
-
-def _copied(value: Rate) -> Rate:
-    return value.detach().clone() if isinstance(value, Tensor) else value
-
-
-def _set_rate(group: dict[str, Any], value: Rate) -> None:
-    """A rate held as a tensor keeps being that tensor, so that whoever holds it sees the change."""
-    if isinstance(group["lr"], Tensor):
-        group["lr"].fill_(float(value))
-    else:
-        group["lr"] = value
-
-
-class LRScheduler:
-    """Base of the schedules.
-
-    Args:
-        optimizer: whose rates are set.
-        last_epoch: -1 to begin; the number of the last epoch to resume, with ``initial_lr`` in every group.
-    """
-
-    _get_lr_called_within_step = False
-    _is_initial = False
-    _step_count: int
-    _last_lr: list[Rate]
-
-    def __init__(self, optimizer: Optimizer, last_epoch: int = -1) -> None:
-        if not isinstance(optimizer, Optimizer):
-            raise ArgumentTypeError(f"{type(optimizer).__name__} is not an Optimizer")
-        self.optimizer = optimizer
-        for number, group in enumerate(optimizer.param_groups):
-            if last_epoch == -1:
-                group.setdefault("initial_lr", _copied(group["lr"]))
-            elif "initial_lr" not in group:
-                raise KeyError(
-                    f"param 'initial_lr' is not specified in param_groups[{number}] when resuming scheduler with "
-                    "last_epoch >= 0; load the optimizer's state dict first, or begin with last_epoch=-1"
-                )
-        self.base_lrs = [_copied(group["initial_lr"]) for group in optimizer.param_groups]
-        self.last_epoch = last_epoch
-        self._initial_step()
-
-    def _initial_step(self) -> None:
-        self._step_count = 0
-        self._is_initial = True
-        self.step()
-        self._is_initial = False
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything but the optimiser."""
-        return {name: value for name, value in self.__dict__.items() if name != "optimizer"}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what ``state_dict`` gave."""
-        self.__dict__.update(state_dict)
-
-    def get_last_lr(self) -> list[Rate]:
-        """The rates that were set last, one per group."""
-        return self._last_lr
-
-    def get_lr(self) -> list[Rate]:
-        """The rates of the epoch ``last_epoch``, one per group; a subclass defines it."""
-        raise NotImplementedError
-
-    def _rates(self) -> list[Rate]:
-        """The present rates."""
-        return [_copied(group["lr"]) for group in self.optimizer.param_groups]
-
-    def _warn_outside_step(self) -> None:
-        if not self._get_lr_called_within_step:
-            warnings.warn(
-                "To get the last learning rate computed by the scheduler, please use `get_last_lr()`.",
-                UserWarning,
-                stacklevel=3,
-            )
-
-    def step(self, epoch: int | None = None) -> None:
-        """Set the next epoch's rates; call it after the optimiser's ``step``.
-
-        Args:
-            epoch: deprecated; jump to this epoch.
-        """
-        if self._step_count == 1 and not self.optimizer._opt_called:
-            warnings.warn(
-                "Detected call of `lr_scheduler.step()` before `optimizer.step()`. Call them in the opposite order, or "
-                "the first value of the schedule is skipped.",
-                UserWarning,
-                stacklevel=2,
-            )
-        self._step_count += 1
-        if epoch is not None:
-            warnings.warn(
-                "The epoch parameter in `scheduler.step()` is from an older PyTorch and not needed: the scheduler "
-                "counts its steps; call `scheduler.step()`",
-                UserWarning,
-                stacklevel=2,
-            )
-        self._update_lr(epoch)
-
-    def _update_lr(self, epoch: int | None = None) -> None:
-        self._get_lr_called_within_step = True
-        try:
-            if epoch is None:
-                self.last_epoch += 1
-                rates = self.get_lr()
-            else:
-                self.last_epoch = epoch
-                closed_form = getattr(self, "_get_closed_form_lr", None)
-                rates = self.get_lr() if closed_form is None else closed_form()
-        finally:
-            self._get_lr_called_within_step = False
-        for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
-            _set_rate(group, rate)
-        self._last_lr = self._rates()
-
-
 Factor = Callable[[int], float]
-
-
-_LRScheduler = LRScheduler  # its name in older programs, which derive schedules of their own from it
 
 
 def _one_per_group(value: Factor | Sequence[Factor], groups: int) -> list[Factor]:
@@ -178,10 +67,7 @@ class _ByFunction(LRScheduler):
     def state_dict(self) -> dict[str, Any]:
         """Everything but the optimiser and plain functions."""
         state = {k: v for k, v in self.__dict__.items() if k not in ("optimizer", "lr_lambdas")}
-        state["lr_lambdas"] = [
-            None if isinstance(function, types.FunctionType) else dict(function.__dict__)
-            for function in self.lr_lambdas
-        ]
+        state["lr_lambdas"] = [state_of_function(function) for function in self.lr_lambdas]
         return state
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -212,6 +98,14 @@ class LambdaLR(_ByFunction):
 
 class MultiplicativeLR(_ByFunction):
     """The last rate times a function of the epoch; one function, or one per group."""
+
+    def __init__(
+        self, optimizer: Optimizer, lr_lambda: Factor | Sequence[Factor], last_epoch: int = -1
+    ) -> None:
+        for function in lr_lambda if isinstance(lr_lambda, (list, tuple)) else [lr_lambda]:
+            if not callable(function):
+                raise ArgumentTypeError(f"lr_lambda should be a function, but got {type(function).__name__}")
+        super().__init__(optimizer, lr_lambda, last_epoch)
 
     def get_lr(self) -> list[Rate]:
         """The rates of the present epoch."""
@@ -373,7 +267,7 @@ class PolynomialLR(LRScheduler):
     def get_lr(self) -> list[Rate]:
         """The rates of the present epoch."""
         self._warn_outside_step()
-        if self._is_initial or self.last_epoch == 0 or self.last_epoch > self.total_iters:
+        if self._is_initial or self.last_epoch > self.total_iters:
             return self._rates()
         now = 1.0 - self.last_epoch / self.total_iters
         before = 1.0 - (self.last_epoch - 1) / self.total_iters
@@ -423,174 +317,3 @@ class CosineAnnealingLR(LRScheduler):
     def _get_closed_form_lr(self) -> list[Rate]:
         height = (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
         return [self.eta_min + (base - self.eta_min) * height for base in self.base_lrs]
-
-
-class SequentialLR(LRScheduler):
-    """One schedule after the other; ``milestones`` are the epochs at which the next takes over."""
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        schedulers: list[LRScheduler],
-        milestones: list[int],
-        last_epoch: int = -1,
-    ) -> None:
-        if not schedulers:
-            raise ArgumentValueError("SequentialLR expects at least one scheduler to be chained, but got no scheduler.")
-        for number, scheduler in enumerate(schedulers):
-            if scheduler.optimizer is not optimizer:
-                raise ArgumentValueError(
-                    f"SequentialLR expects all schedulers to belong to the same optimizer, but the one at index "
-                    f"{number} belongs to another"
-                )
-        if len(milestones) != len(schedulers) - 1:
-            raise ArgumentValueError(
-                "Sequential Schedulers expects number of schedulers provided to be one more than the number of "
-                f"milestone points, but got number of schedulers {len(schedulers)} and the number of milestones to be "
-                f"equal to {len(milestones)}"
-            )
-        self._schedulers = schedulers
-        self._milestones = milestones
-        self.last_epoch = last_epoch + 1
-        self.optimizer = optimizer
-        # Every schedule took its first step when it was made; take those back and let only the first one begin.
-        for group in optimizer.param_groups:
-            _set_rate(group, group["initial_lr"])
-        for scheduler in schedulers:
-            scheduler.last_epoch -= 1
-        schedulers[0]._initial_step()
-        self._last_lr = schedulers[0].get_last_lr()
-
-    def step(self, epoch: int | None = None) -> None:
-        """Set the next epoch's rates."""
-        self.last_epoch += 1
-        number = bisect_right(self._milestones, self.last_epoch)
-        scheduler = self._schedulers[number]
-        if number > 0 and self._milestones[number - 1] == self.last_epoch:
-            scheduler._update_lr(0)
-        else:
-            scheduler.step()
-        self._last_lr = scheduler.get_last_lr()
-
-    def state_dict(self) -> dict[str, Any]:
-        """Everything but the optimiser; of the schedules, their state dicts."""
-        state = {k: v for k, v in self.__dict__.items() if k not in ("optimizer", "_schedulers")}
-        state["_schedulers"] = [scheduler.state_dict() for scheduler in self._schedulers]
-        return state
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take over what ``state_dict`` gave."""
-        self.__dict__.update({k: v for k, v in state_dict.items() if k != "_schedulers"})
-        for scheduler, saved in zip(self._schedulers, state_dict["_schedulers"], strict=True):
-            scheduler.load_state_dict(saved)
-
-
-class ReduceLROnPlateau(LRScheduler):
-    """The rate times ``factor`` when a measured value has not improved for ``patience`` epochs.
-
-    Args:
-        optimizer: whose rates are set.
-        mode: ``"min"`` where less is better, ``"max"`` where more is.
-        factor: below one.
-        patience: epochs without improvement that are tolerated.
-        threshold: what counts as an improvement.
-        threshold_mode: whether the threshold is a share of the best value (``"rel"``) or a difference (``"abs"``).
-        cooldown: epochs after a reduction that do not count.
-        min_lr: lower bound, one or one per group.
-        eps: smaller changes of the rate are left out.
-    """
-
-    def __init__(
-        self,
-        optimizer: Optimizer,
-        mode: str = "min",
-        factor: float = 0.1,
-        patience: int = 10,
-        threshold: float = 1e-4,
-        threshold_mode: str = "rel",
-        cooldown: int = 0,
-        min_lr: list[float] | float = 0,
-        eps: float = 1e-8,
-    ) -> None:
-        if factor >= 1.0:
-            raise ArgumentValueError("Factor should be < 1.0.")
-        if not isinstance(optimizer, Optimizer):
-            raise ArgumentTypeError(f"{type(optimizer).__name__} is not an Optimizer")
-        if mode not in ("min", "max"):
-            raise ArgumentValueError("mode " + mode + " is unknown!")
-        if threshold_mode not in ("rel", "abs"):
-            raise ArgumentValueError("threshold mode " + threshold_mode + " is unknown!")
-        self.factor = factor
-        self.optimizer = optimizer
-        groups = len(optimizer.param_groups)
-        if isinstance(min_lr, (list, tuple)):
-            if len(min_lr) != groups:
-                raise ArgumentValueError(f"expected {groups} min_lrs, got {len(min_lr)}")
-            self.min_lrs = list(min_lr)
-        else:
-            self.default_min_lr = min_lr
-            self.min_lrs = [min_lr] * groups
-        self.patience = patience
-        self.cooldown = cooldown
-        self.eps = eps
-        self.last_epoch = 0
-        self._last_lr = self._rates()
-        self.mode_worse = math.inf if mode == "min" else -math.inf
-        self.mode = mode
-        self.threshold = threshold
-        self.threshold_mode = threshold_mode
-        self._reset()
-
-    def _reset(self) -> None:
-        self.best = self.mode_worse
-        self.cooldown_counter = 0
-        self.num_bad_epochs = 0
-
-    def step(self, metrics: Any, epoch: int | None = None) -> None:  # type: ignore[override]
-        """Look at a measured value, and lower the rates where it is time.
-
-        Args:
-            metrics: the value, a number or a tensor of one element.
-            epoch: deprecated; jump to this epoch.
-        """
-        current = float(metrics)
-        self.last_epoch = self.last_epoch + 1 if epoch is None else epoch
-        if self._is_better(current, self.best):
-            self.best = current
-            self.num_bad_epochs = 0
-        else:
-            self.num_bad_epochs += 1
-        if self.in_cooldown:
-            self.cooldown_counter -= 1
-            self.num_bad_epochs = 0
-        if self.num_bad_epochs > self.patience:
-            self._reduce_lr()
-            self.cooldown_counter = self.cooldown
-            self.num_bad_epochs = 0
-        self._last_lr = self._rates()
-
-    def _reduce_lr(self) -> None:
-        groups = self.optimizer.param_groups
-        if len(groups) != len(self.min_lrs):
-            raise ArgumentError(
-                f"The number of param groups in the `optimizer` ({len(groups)}) differs from when "
-                f"`ReduceLROnPlateau` was initialized ({len(self.min_lrs)}); set `min_lrs` for all of them"
-            )
-        for group, least in zip(groups, self.min_lrs, strict=True):
-            old = float(group["lr"])
-            new = max(old * self.factor, least)
-            if old - new > self.eps:
-                _set_rate(group, new)
-
-    @property
-    def in_cooldown(self) -> bool:
-        """Whether the epochs since the last reduction do not count yet."""
-        return self.cooldown_counter > 0
-
-    def _is_better(self, current: float, best: float) -> bool:
-        sign = -1 if self.mode == "min" else 1
-        if self.threshold_mode == "rel":
-            bound = best * (1.0 + sign * self.threshold)
-        else:
-            bound = best + sign * self.threshold
-        return current < bound if self.mode == "min" else current > bound

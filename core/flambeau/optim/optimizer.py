@@ -10,20 +10,43 @@ import functools
 import warnings
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Hashable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from copy import deepcopy
 from itertools import chain
 from typing import Any, TypeVar
 
 from flambeau.autograd import enable_grad, no_grad
-from flambeau.dtypes import float32, float64, get_default_dtype
+from flambeau.dispatch.modes import ACTIVE
+from flambeau.dtypes import float32
 from flambeau.errors import ArgumentError, ArgumentTypeError, ArgumentValueError
 from flambeau.nn.modules._hooks import RemovableHandle, add
-from flambeau.ops.construct import tensor
-from flambeau.ops.creation import zeros
+from flambeau.optim._shared import (  # noqa: F401 - optimisers written elsewhere import them from here
+    _capturable_doc,
+    _default_to_fused_or_foreach,
+    _device_dtype_check_for_fused,
+    _differentiable_doc,
+    _disable_dynamo_if_unsupported,
+    _foreach_doc,
+    _fused_doc,
+    _get_capturable_supported_devices,
+    _get_scalar_dtype,
+    _get_value,
+    _maximize_doc,
+    _params_doc,
+    _stack_if_compiling,
+    _to_scalar,
+    _use_grad_for_differentiable,
+    _view_as_real,
+    check_fused,
+    check_lr,
+    check_option,
+)
 from flambeau.tensor import Tensor
 
 __all__ = ["Optimizer", "register_optimizer_step_post_hook", "register_optimizer_step_pre_hook"]
 
+Args = tuple[Any, ...]
+Kwargs = dict[str, Any]
 ParamsT = Iterable[Any]
 StateDict = dict[str, Any]
 Closure = Callable[[], Any]
@@ -59,37 +82,51 @@ def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> RemovableHand
     return add(_global_post_hooks, hook)
 
 
+def _named_range(optimizer: Optimizer, what: str) -> AbstractContextManager[Any]:
+    """The range under which a profiler shows this call, with PyTorch's name."""
+    if not ACTIVE:
+        return nullcontext()
+    from flambeau.autograd.profiler import record_function
+
+    return record_function(f"Optimizer.{what}#{type(optimizer).__name__}.{what}")
+
+
 def _with_hooks(step: _Step) -> _Step:
-    """``step`` with the hooks around it; without hooks this costs three truth tests."""
+    """``step`` with the hooks around it, in a range for the profiler; without either this costs five truth tests."""
 
     @functools.wraps(step)
     def hooked(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        # For schedulers, which must not be stepped first.
-        self._opt_called = True
         if not (
             self._optimizer_step_pre_hooks
             or self._optimizer_step_post_hooks
             or _global_pre_hooks
             or _global_post_hooks
-        ):
+            or ACTIVE
+        ) or type(self).step is not hooked:
+            # Nothing to do around it; or a subclass's step calls this one, and has seen to that.
             return step(self, *args, **kwargs)
-        everything: tuple[Any, ...] = (self, *args)
-        for hook in chain(_global_pre_hooks.values(), self._optimizer_step_pre_hooks.values()):
-            changed = hook(self, everything, kwargs)
-            if changed is None:
-                continue
-            if not (isinstance(changed, tuple) and len(changed) == 2):
-                raise ArgumentError(
-                    f"{step} must return None or a tuple of (new_args, new_kwargs), but got {changed}."
-                )
-            everything, kwargs = changed
-        result = step(*everything, **kwargs)
-        for hook in chain(self._optimizer_step_post_hooks.values(), _global_post_hooks.values()):
-            hook(self, everything, kwargs)
-        return result
+        with _named_range(self, "step"):
+            return _step_with_hooks(step, self, args, kwargs)
 
     hooked.hooked = True  # type: ignore[attr-defined]
     return hooked  # type: ignore[return-value]
+
+
+def _step_with_hooks(
+    step: Callable[..., Any], optimizer: Optimizer, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    everything: tuple[Any, ...] = (optimizer, *args)
+    for hook in chain(_global_pre_hooks.values(), optimizer._optimizer_step_pre_hooks.values()):
+        changed = hook(optimizer, everything, kwargs)
+        if changed is None:
+            continue
+        if not (isinstance(changed, tuple) and len(changed) == 2):
+            raise ArgumentError(f"{step} must return None or a tuple of (new_args, new_kwargs), but got {changed}.")
+        everything, kwargs = changed
+    result = step(*everything, **kwargs)
+    for hook in chain(optimizer._optimizer_step_post_hooks.values(), _global_post_hooks.values()):
+        hook(optimizer, everything, kwargs)
+    return result
 
 
 class Optimizer:
@@ -123,6 +160,7 @@ class Optimizer:
         self.defaults = defaults
         for table in _HOOK_TABLES:
             setattr(self, table, OrderedDict())
+        self._patch_step_function()
         if isinstance(params, Tensor):
             raise ArgumentTypeError(
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
@@ -134,7 +172,7 @@ class Optimizer:
         if not groups:
             raise ArgumentValueError("optimizer got an empty parameter list")
         if not isinstance(groups[0], dict):
-            groups = [{"params": params if isinstance(params, set) else groups}]
+            groups = [{"params": groups}]
         for group in groups:
             self.add_param_group(group)
 
@@ -151,8 +189,8 @@ class Optimizer:
         params = param_group["params"]
         if isinstance(params, set):
             raise ArgumentTypeError(
-                "optimizer parameters need to be organized in ordered collections, and a set has another order in "
-                "every run; give a list"
+                "optimizer parameters need to be organized in ordered collections, but the ordering of tensors in "
+                "sets will change between runs. Please use a list instead."
             )
         param_group["params"], names = _split_names([params] if isinstance(params, Tensor) else list(params))
         if names is not None:
@@ -196,20 +234,13 @@ class Optimizer:
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Drop the gradients of all parameters, or fill them with zeros where ``set_to_none`` is false."""
-        for group in self.param_groups:
-            for param in group["params"]:
-                gradient = param.grad
-                if gradient is None:
-                    continue
-                if set_to_none:
-                    param.grad = None
-                    continue
-                if gradient.grad_fn is not None:
-                    gradient.detach_()
-                else:
-                    gradient.requires_grad_(False)
-                with no_grad():
-                    gradient.zero_()
+        with _named_range(self, "zero_grad"):
+            for group in self.param_groups:
+                for param in group["params"]:
+                    if set_to_none:
+                        param.grad = None
+                    elif param.grad is not None:
+                        _fill_with_zeros(param.grad)
 
     def step(self, closure: Closure | None = None) -> Any:
         """Update the parameters once; a subclass defines how.
@@ -227,6 +258,21 @@ class Optimizer:
             return closure()
 
     # --- hooks ------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def profile_hook_step(func: _Step) -> _Step:
+        """A ``step`` with the hooks around it; every subclass's is made so by itself."""
+        return _with_hooks(func)
+
+    def _patch_step_function(self) -> None:
+        """Put the hooks around a ``step`` that was given to the class after it was made."""
+        if not hasattr(type(self).step, "hooked"):
+            type(self).step = _with_hooks(type(self).step)  # type: ignore[method-assign]
+
+    def _accelerator_graph_capture_health_check(self) -> None:
+        """For optimisers written elsewhere, which call it first: any step can be captured."""
+
+    _cuda_graph_capture_health_check = _accelerator_graph_capture_health_check
 
     def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(optimizer, args, kwargs)`` before each step; it may return new ``(args, kwargs)``."""
@@ -266,9 +312,8 @@ class Optimizer:
         for hook in self._optimizer_state_dict_pre_hooks.values():
             hook(self)
         numbers: dict[int, int] = {}
-        for group in self.param_groups:
-            for param in group["params"]:
-                numbers.setdefault(id(param), len(numbers))
+        for number, param in enumerate(chain.from_iterable(group["params"] for group in self.param_groups)):
+            numbers.setdefault(id(param), number)
         groups = []
         for group in self.param_groups:
             packed = {name: value for name, value in group.items() if name != "params"}
@@ -327,6 +372,7 @@ class Optimizer:
         self.__dict__.update(state)
         for table in _HOOK_TABLES:
             self.__dict__.setdefault(table, OrderedDict())
+        self._patch_step_function()
         self.defaults.setdefault("differentiable", False)
 
     def __repr__(self) -> str:
@@ -335,6 +381,15 @@ class Optimizer:
             text += f"\nParameter Group {number}\n"
             text += "".join(f"    {name}: {group[name]}\n" for name in sorted(group) if name != "params")
         return text + ("\n)" if not self.param_groups else ")")
+
+
+def _fill_with_zeros(gradient: Tensor) -> None:
+    if gradient.grad_fn is not None:
+        gradient.detach_()
+    else:
+        gradient.requires_grad_(False)
+    with no_grad():
+        gradient.zero_()
 
 
 def _split_names(entries: list[Any]) -> tuple[list[Any], list[str] | None]:
@@ -360,53 +415,7 @@ def _cast_state(param: Tensor, value: Any, group: dict[str, Any], key: str | Non
         return value.to(device=param.device)
     if isinstance(value, dict):
         return {name: _cast_state(param, entry, group, name) for name, entry in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_cast_state(param, entry, group, None) for entry in value)
+    if isinstance(value, Iterable) and not isinstance(value, (str, bytes)):
+        made: Any = type(value)
+        return made(_cast_state(param, entry, group, None) for entry in value)
     return value
-
-
-# --- what the algorithms share --------------------------------------------------------------------------------
-
-
-def check_option(valid: bool | Tensor, what: str, value: Any) -> None:
-    """Raise ValueError for an option out of its range.
-
-    >>> from flambeau.optim.optimizer import check_option
-    >>> check_option(0.1 >= 0, "learning rate", 0.1)
-    """
-    if not valid:
-        raise ArgumentValueError(f"Invalid {what}: {value}")
-
-
-def check_lr(lr: Any, foreach: bool | None = None, capturable: bool = True) -> None:
-    """Raise ValueError for a learning rate that is negative, or a tensor of several elements."""
-    if isinstance(lr, Tensor):
-        if foreach and not capturable:
-            raise ArgumentValueError("lr as a Tensor is not supported for capturable=False and foreach=True")
-        if lr.numel() != 1:
-            raise ArgumentValueError("Tensor lr must be 1-element")
-    check_option(lr >= 0.0, "learning rate", lr)
-
-
-def check_fused(fused: bool | None, foreach: bool | None, differentiable: bool) -> None:
-    """Raise RuntimeError for implementations that exclude each other."""
-    if fused and differentiable:
-        raise ArgumentError("`fused` does not support `differentiable`")
-    if fused and foreach:
-        raise ArgumentError("`fused` and `foreach` cannot be `True` together.")
-
-
-def new_step_count(param: Tensor, on_device: bool) -> Tensor:
-    """A step counter at zero: on the host, or beside its parameter for algorithms that read it there."""
-    dtype = float64 if get_default_dtype() == float64 else float32
-    if on_device:
-        return zeros((), dtype=dtype, device=param.device)
-    return tensor(0.0, dtype=dtype)
-
-
-def as_step_count(step: Any) -> Tensor:
-    """A step counter from a checkpoint of PyTorch before 1.12, where it was a number."""
-    if isinstance(step, Tensor):
-        return step
-    dtype = float64 if get_default_dtype() == float64 else float32
-    return tensor(float(step), dtype=dtype)

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
-from flambeau.autograd import set_grad_enabled
 from flambeau.ops.creation import zeros_like
-from flambeau.optim._functional import rmsprop_update_
-from flambeau.optim.optimizer import (
-    Closure,
-    Optimizer,
-    ParamsT,
-    as_step_count,
+from flambeau.optim._grouped import Column, GroupedOptimizer
+from flambeau.optim._shared import (
+    check_counts,
     check_lr,
     check_option,
+    descend_,
+    descend_ratio_,
+    directed,
+    held,
     new_step_count,
+    rate,
+    real_views,
 )
+from flambeau.optim.optimizer import ParamsT
 from flambeau.tensor import Tensor
 
-__all__ = ["RMSprop"]
+__all__ = ["RMSprop", "rmsprop"]
 
 
-class RMSprop(Optimizer):
+class RMSprop(GroupedOptimizer):
     """Steps divided by the root of a running average of the squared gradient (Hinton, 2012).
 
     Args:
@@ -36,7 +39,17 @@ class RMSprop(Optimizer):
         foreach: accepted; there is one implementation.
         maximize: go up, not down.
         differentiable: let gradients flow through the step.
+
+    >>> import flambeau as torch
+    >>> w = torch.nn.Parameter(torch.ones(1))
+    >>> optimizer = torch.optim.RMSprop([w])
+    >>> (w * 2).sum().backward()
+    >>> optimizer.step()
+    >>> w.detach()
+    tensor([0.9000])
     """
+
+    _later_options: ClassVar[dict[str, Any]] = {**GroupedOptimizer._later_options, "momentum": 0, "centered": False}
 
     def __init__(
         self,
@@ -64,45 +77,67 @@ class RMSprop(Optimizer):
         }
         super().__init__(params, defaults)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        for group in self.param_groups:
-            group.setdefault("momentum", 0)
-            for name in ("centered", "maximize", "differentiable", "capturable"):
-                group.setdefault(name, False)
-            group.setdefault("foreach", None)
-            for param in group["params"]:
-                entry = self.state.get(param, {})
-                if "step" in entry:
-                    entry["step"] = as_step_count(entry["step"])
+    def _new_state(self, param: Tensor, group: dict[str, Any]) -> dict[str, Any]:
+        state = {"step": new_step_count(param, group["capturable"]), "square_avg": zeros_like(param)}
+        if group["momentum"] > 0:
+            state["momentum_buffer"] = zeros_like(param)
+        if group["centered"]:
+            state["grad_avg"] = zeros_like(param)
+        return state
 
-    def step(self, closure: Closure | None = None) -> Any:
-        """Update the parameters once.
-
-        Args:
-            closure: evaluates the model again and returns the loss, which this returns.
-        """
-        loss = self._evaluate(closure)
-        for group in self.param_groups:
-            with set_grad_enabled(group["differentiable"]):
-                for param in group["params"]:
-                    if param.grad is not None:
-                        self._step_one(param, group)
-        return loss
-
-    def _step_one(self, param: Tensor, group: dict[str, Any]) -> None:
-        state = self.state[param]
-        if not state:
-            state["step"] = new_step_count(param, on_device=group["capturable"])
-            state["square_avg"] = zeros_like(param)
-            if group["momentum"] > 0:
-                state["momentum_buffer"] = zeros_like(param)
-            if group["centered"]:
-                state["grad_avg"] = zeros_like(param)
-        assert param.grad is not None
-        rmsprop_update_(
-            param, param.grad, state["square_avg"], state.get("grad_avg") if group["centered"] else None,
-            state.get("momentum_buffer") if group["momentum"] > 0 else None, state["step"],
-            lr=group["lr"], alpha=group["alpha"], eps=group["eps"], weight_decay=group["weight_decay"],
-            momentum=group["momentum"], maximize=group["maximize"],
+    def _update(self, group: dict[str, Any], params: list[Tensor], grads: list[Tensor], column: Column) -> None:
+        options = (
+            "lr", "alpha", "eps", "weight_decay", "momentum", "centered", "foreach", "maximize", "differentiable",
+            "capturable",
         )
+        rmsprop(
+            params, grads, column("square_avg"), column("grad_avg"), column("momentum_buffer"), column("step"),
+            **{name: group[name] for name in options},
+        )
+
+
+def rmsprop(
+    params: list[Tensor],
+    grads: list[Tensor],
+    square_avgs: list[Tensor],
+    grad_avgs: list[Tensor],
+    momentum_buffer_list: list[Tensor],
+    state_steps: list[Tensor],
+    foreach: bool | None = None,
+    maximize: bool = False,
+    differentiable: bool = False,
+    capturable: bool = False,
+    has_complex: bool = False,
+    *,
+    lr: float,
+    alpha: float,
+    eps: float,
+    weight_decay: float,
+    momentum: float,
+    centered: bool,
+) -> None:
+    """One step of ``RMSprop`` on lists of parameters, gradients and state, all changed in place.
+
+    ``grad_avgs`` and ``momentum_buffer_list`` are read where the method is centered and has momentum.
+    """
+    check_counts("state_steps", state_steps)
+    lr = rate(lr, capturable or differentiable)
+    for i, param in enumerate(params):
+        state_steps[i].add_(1)
+        grad = directed(param, grads[i], weight_decay, maximize)
+        param, grad, square_avg, mean, buffer = real_views(
+            param, grad, square_avgs[i], grad_avgs[i] if centered else None,
+            momentum_buffer_list[i] if momentum > 0 else None,
+        )
+        square_avg.mul_(alpha).addcmul_(grad, grad, value=1 - alpha)
+        if mean is None:
+            root = square_avg.sqrt()
+        else:
+            mean.lerp_(grad, 1 - alpha)
+            root = square_avg.addcmul(held(mean), held(mean), value=-1).sqrt()
+        root = root + eps
+        if buffer is None:
+            descend_ratio_(param, grad, root, lr)
+        else:
+            buffer.mul_(momentum).addcdiv_(grad, root)
+            descend_(param, held(buffer), lr)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
-from flambeau.autograd import set_grad_enabled
+from flambeau.autograd import is_grad_enabled, set_grad_enabled
 from flambeau.errors import ArgumentValueError
 from flambeau.ops.creation import zeros_like
 from flambeau.optim._functional import is_plain, mark_changed, sgd_step_, sgd_update_
-from flambeau.optim.optimizer import Closure, Optimizer, ParamsT, check_fused, check_lr, check_option
+from flambeau.optim._shared import check_fusable, check_fused, check_lr, check_option, rate, scalar, unscaled
+from flambeau.optim.optimizer import Closure, Optimizer, ParamsT
 from flambeau.tensor import Tensor
 
-__all__ = ["SGD"]
+__all__ = ["SGD", "sgd"]
 
 
 class SGD(Optimizer):
@@ -71,7 +72,7 @@ class SGD(Optimizer):
             for name in ("nesterov", "maximize", "differentiable"):
                 group.setdefault(name, False)
             group.setdefault("foreach", None)
-            group.setdefault("fused", None)
+            group.setdefault("fused", False)
 
     def step(self, closure: Closure | None = None) -> Any:
         """Update the parameters once.
@@ -106,14 +107,74 @@ class SGD(Optimizer):
     def _update(self, params: list[Tensor], buffers: list[Tensor], group: dict[str, Any], dampening: float) -> None:
         if not params:
             return
-        grads: list[Any] = [param.grad for param in params]
-        options = (
-            float(group["lr"]), group["momentum"], dampening, group["nesterov"], float(group["weight_decay"]),
-            group["maximize"],
+        if group["fused"]:
+            for param in params:
+                check_fusable(param)
+        _advance(
+            params, [param.grad for param in params], buffers, group["lr"], group["momentum"], dampening,
+            group["nesterov"], group["weight_decay"], group["maximize"], group["differentiable"],
         )
-        if is_plain(params, group["differentiable"]):
-            sgd_step_(params, grads, buffers, *options)
-            mark_changed(params, buffers)
-            return
-        for i, param in enumerate(params):
-            sgd_update_(param, grads[i], buffers[i] if buffers else None, *options)
+
+
+def _advance(
+    params: list[Tensor],
+    grads: list[Any],
+    buffers: list[Tensor],
+    lr: Any,
+    momentum: float,
+    dampening: float,
+    nesterov: bool,
+    weight_decay: Any,
+    maximize: bool,
+    differentiable: bool,
+) -> None:
+    """Update everything: by the operator, or piece by piece where numbers are to stay tensors."""
+    if is_plain(params, differentiable):
+        sgd_step_(params, grads, buffers, float(lr), momentum, dampening, nesterov, float(weight_decay), maximize)
+        mark_changed(params, buffers)
+        return
+    options = (
+        rate(lr, differentiable), momentum, dampening, nesterov,
+        scalar(weight_decay) if differentiable else float(weight_decay), maximize,
+    )
+    for i, param in enumerate(params):
+        sgd_update_(param, grads[i], buffers[i] if buffers else None, *options)
+
+
+def sgd(
+    params: list[Tensor],
+    d_p_list: list[Tensor],
+    momentum_buffer_list: list[Tensor | None],
+    has_sparse_grad: bool = False,
+    foreach: bool | None = None,
+    fused: bool | None = None,
+    grad_scale: Tensor | None = None,
+    found_inf: Tensor | None = None,
+    *,
+    weight_decay: float,
+    momentum: float,
+    lr: float,
+    dampening: float,
+    nesterov: bool,
+    maximize: bool,
+) -> None:
+    """One step of ``SGD`` on lists of parameters, gradients and momentum, all changed in place.
+
+    Where there is momentum, None in ``momentum_buffer_list`` is a first step and is replaced by a tensor;
+    ``grad_scale`` and ``found_inf`` go with ``fused``.
+    """
+    grads = unscaled(d_p_list, fused, grad_scale, found_inf)
+    if grads is None:
+        return
+    for i, param in enumerate(params):
+        buffers: list[Tensor] = []
+        damped = dampening
+        if momentum != 0:
+            buffer = momentum_buffer_list[i]
+            if buffer is None:
+                buffer, damped = zeros_like(param), 0.0
+                momentum_buffer_list[i] = buffer
+            buffers = [buffer]
+        _advance(
+            [param], [grads[i]], buffers, lr, momentum, damped, nesterov, weight_decay, maximize, is_grad_enabled()
+        )

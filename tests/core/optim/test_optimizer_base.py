@@ -24,7 +24,7 @@ P = parameter()
         (lambda: optim.Adam([1]), TypeError, "one of the params is int"),
         (lambda: optim.Adam([P * 2]), ValueError, "can't optimize a non-leaf Tensor"),
         (lambda: optim.Adam([{"params": [P]}, {"params": [P]}]), ValueError, "more than one parameter group"),
-        (lambda: optim.Adam({P}), TypeError, "ordered collections"),
+        (lambda: optim.Adam([{"params": {P}}]), TypeError, "ordered collections"),
         (lambda: optim.Adam([P], lr=-1), ValueError, "Invalid learning rate: -1"),
         (lambda: optim.Adam([P], betas=(1, 0.9)), ValueError, "Invalid beta parameter at index 0: 1"),
         (lambda: optim.Adam([P], betas=(0.1, 2)), ValueError, "Invalid beta parameter at index 1: 2"),
