@@ -28,7 +28,7 @@ class NumpyBackend(HostBackend):
     name: ClassVar[str] = "cpu"
     array_type = np.ndarray
     capabilities = Capabilities(
-        host=True, unified_memory=True, storage_dtypes=frozenset(fd.ALL),
+        host=True, unified_memory=True, autocast_dtype="bfloat16", storage_dtypes=frozenset(fd.ALL),
         emulated={fd.float16: fd.float32, fd.bfloat16: fd.float32})
 
     def __init__(self) -> None:

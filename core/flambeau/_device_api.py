@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any
 
 from flambeau import _device_graphs as graphs, _device_marks as marks, discovery, random, streams
@@ -292,13 +293,14 @@ def api(name: str) -> DeviceApi:
 
 
 def members(name: str, *more: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """`__getattr__` and `__dir__` of the module that stands for a namespace and has `more` names of its own."""
+    """`__getattr__` and `__dir__` of the module that stands for a namespace and has `more` names of its own: what it
+    does not define itself is a module within it."""
     space = api(name)
 
     def find(attribute: str) -> Any:
         if attribute.startswith("_"):
             raise AttributeError(f"module {space.__name__!r} has no attribute {attribute!r}")
-        return getattr(space, attribute)
+        return import_module(f"{space.__name__}.{attribute}") if attribute in more else getattr(space, attribute)
 
     def names() -> list[str]:
         return sorted({*space.__dir__(), *more})

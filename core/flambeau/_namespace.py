@@ -14,13 +14,20 @@ from flambeau.ops.legacy import TYPED
 from flambeau.registry import ALIASES, OPERATORS
 
 SUBMODULES = frozenset((
-    "accelerator", "autograd", "backends", "cpu", "cuda", "linalg", "mps", "nn", "optim", "return_types",
-    "serialization", "signal", "special", "utils", "vision", "xpu"))
+    "_VF", "accelerator", "amp", "autograd", "backends", "cpu", "cuda", "func", "hub", "linalg", "mps",
+    "multiprocessing", "nn", "optim", "profiler", "return_types", "serialization", "signal", "special", "utils",
+    "vision", "xpu"))
 
 _AUTOGRAD = ("no_grad", "enable_grad", "set_grad_enabled", "is_grad_enabled", "inference_mode",
              "is_inference_mode_enabled")
 _SERIALIZATION = ("save", "load")
+_AUTOCAST = (
+    "autocast_decrement_nesting", "autocast_increment_nesting", "clear_autocast_cache", "get_autocast_cpu_dtype",
+    "get_autocast_dtype", "get_autocast_gpu_dtype", "is_autocast_cache_enabled", "is_autocast_cpu_enabled",
+    "is_autocast_enabled", "set_autocast_cache_enabled", "set_autocast_cpu_dtype", "set_autocast_cpu_enabled",
+    "set_autocast_dtype", "set_autocast_enabled", "set_autocast_gpu_dtype")
 ELSEWHERE = {**dict.fromkeys(_AUTOGRAD, "flambeau.autograd"), **dict.fromkeys(_SERIALIZATION, "flambeau.serialization"),
+             **dict.fromkeys(_AUTOCAST, "flambeau.amp.state"), "autocast": "flambeau.amp",
              "UntypedStorage": "flambeau.serialization.storage", "TypedStorage": "flambeau.serialization.storage",
              "is_anomaly_enabled": "flambeau.autograd", "get_device_module": "flambeau.accelerator"}
 
@@ -28,10 +35,10 @@ ELSEWHERE = {**dict.fromkeys(_AUTOGRAD, "flambeau.autograd"), **dict.fromkeys(_S
 ALSO_TOP = frozenset((
     "adaptive_avg_pool1d", "adaptive_max_pool1d", "alpha_dropout", "avg_pool1d", "batch_norm", "bilinear", "celu",
     "celu_", "conv1d", "conv2d", "conv3d", "conv_tbc", "conv_transpose1d", "conv_transpose2d", "conv_transpose3d",
-    "cosine_embedding_loss", "cosine_similarity", "ctc_loss", "dropout", "dropout_", "embedding", "embedding_bag",
+    "cosine_embedding_loss", "cosine_similarity", "ctc_loss", "dropout", "dropout_",
     "feature_alpha_dropout", "feature_dropout", "group_norm", "hardshrink", "hinge_embedding_loss", "instance_norm",
-    "kl_div", "layer_norm", "log_softmax", "margin_ranking_loss", "max_pool1d", "max_pool2d", "max_pool3d",
-    "native_channel_shuffle", "native_dropout", "pairwise_distance", "pdist", "pixel_shuffle", "pixel_unshuffle",
+    "kl_div", "layer_norm", "log_softmax", "margin_ranking_loss", "max_pool1d", "max_pool1d_with_indices",
+    "max_pool2d", "max_pool3d", "native_channel_shuffle", "native_dropout", "pairwise_distance", "pdist", "pixel_shuffle", "pixel_unshuffle",
     "poisson_nll_loss", "prelu", "relu", "relu_", "rms_norm", "rrelu", "selu", "selu_", "channel_shuffle", "sigmoid",
     "softmax", "tanh", "threshold", "threshold_", "triplet_margin_loss", "binary_cross_entropy_with_logits"))
 

@@ -60,7 +60,7 @@ class Capabilities:
     streams: bool = False           # several queues on one device
     unified_memory: bool = False
     deterministic: bool = True
-    autocast_dtype: str = "bfloat16"
+    autocast_dtype: str = "float16"   # what products are computed in under autocast, where nothing else is said
 
     @property
     def compute_dtypes(self) -> frozenset[dtype]:

@@ -490,7 +490,7 @@ LEFT_OUT = {  # what of PyTorch's namespace is not here, by why
                         "caching_allocator_disabled caching_allocator_enable change_current_allocator use_mem_pool "
                         "memory_snapshot host_memory_stats host_memory_stats_as_nested_dict "
                         "reset_accumulated_host_memory_stats reset_peak_host_memory_stats",
-    "not yet": "amp AcceleratorError nccl profiler jiterator get_sync_debug_mode set_sync_debug_mode",
+    "not yet": "AcceleratorError nccl profiler jiterator get_sync_debug_mode set_sync_debug_mode",
     "of this vendor's devices only": "gds green_contexts GreenContext tunable list_gpu_processes sparse",
     "imports and types": "Any Callable Device NewType Optional TYPE_CHECKING cast classproperty importlib lru_cache os "
                          "platform threading torch traceback warnings"}

@@ -253,8 +253,8 @@ def test_every_backend_has_a_namespace(offer):
 
 
 def test_names_of_the_namespaces_are_those_of_one(oracle):
-    own = {"mps": {"current_allocated_memory", "driver_allocated_memory", "recommended_max_memory"}}
-    names = set(dir(flambeau.cuda))
+    own = {"cpu": {"amp"}, "mps": {"current_allocated_memory", "driver_allocated_memory", "recommended_max_memory"}}
+    names = set(dir(flambeau.cuda)) - {"amp"}   # a module of that one and of "cpu"
     assert {name for name in names if not hasattr(oracle.cuda, name)} == set()
     assert {"Stream", "Event", "current_stream", "is_available", "memory_allocated", "manual_seed"} <= names
     for name in ("xpu", "mps", "cpu", "reference"):
@@ -274,7 +274,7 @@ import flambeau.cuda, flambeau.xpu
 from flambeau.cuda import Stream, is_available
 assert importlib.util.find_spec("flambeau.cpu")
 try:
-    import flambeau.cuda.amp
+    import flambeau.cuda.tunable
 except ModuleNotFoundError:
     pass
 else:

@@ -130,7 +130,7 @@ def test_the_version_knows_of_no_build_for_an_accelerator():
 
 
 @pytest.mark.parametrize("module", ["cuda", "xpu", "mps", "nn", "utils", "optim", "autograd", "backends"])
-@pytest.mark.parametrize("name", ["amp", "nothing_of_the_kind"])
+@pytest.mark.parametrize("name", ["tunable", "nothing_of_the_kind"])
 def test_asking_for_what_is_not_there_is_answered(module, name):
     """Programs probe with hasattr, which knows AttributeError only."""
     assert not hasattr(getattr(flambeau, module), name)

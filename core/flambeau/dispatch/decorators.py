@@ -19,6 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from flambeau.dispatch import modes, policies
 from flambeau.dispatch.inplace import bind_inplace, bind_inplace_composite, bind_inplace_operator
 from flambeau.dispatch.pointwise import arithmetic, bind_binary, bind_pointwise, bind_unary
 from flambeau.dispatch.run import bind, write_outs
@@ -27,6 +28,9 @@ from flambeau.registry import ALIASES, OpDef, announce, register
 
 Function = Callable[..., Any]
 Decorator = Callable[[Function], Function]
+
+ACTIVE = modes.ACTIVE
+STACK = modes.STACK
 
 
 def publish(record: OpDef, call: Function) -> Function:
@@ -140,9 +144,9 @@ def composite(**options: Any) -> Decorator:
         record = OpDef(_name(function, options), "composite", function, decomposition=function,
                        **options)
         record.inplace_call = bind_inplace_composite(record) if record.inplace else None
-        call = function
-        if has_out:
-            call = publish(record, _with_out(record, function))
+        call = _entrance(record, function, has_out)
+        if call is not function:
+            publish(record, call)
         else:
             register(record)
             record.call = record.public = function
@@ -161,9 +165,8 @@ def front(core: Function, *, out: bool = False) -> Decorator:
     record: OpDef = core.op  # type: ignore[attr-defined]
 
     def decorate(function: Function) -> Function:
-        call = function
-        if out:
-            call = _with_out(record, function)
+        call = _entrance(record, function, out)
+        if call is not function:
             call.__name__ = call.__qualname__ = function.__name__
             call.__doc__, call.__module__ = function.__doc__, function.__module__
             call.__wrapped__ = function  # type: ignore[attr-defined]
@@ -175,11 +178,26 @@ def front(core: Function, *, out: bool = False) -> Decorator:
     return decorate
 
 
-def _with_out(record: OpDef, function: Function) -> Function:
-    def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+def _entrance(record: OpDef, function: Function, has_out: bool) -> Function:
+    """What is called for a face or a composite: with `out=`, with a way through modes, or the function itself."""
+    listed = record.name in policies.LISTED
+
+    def call_with_out(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        if ACTIVE and listed and STACK.modes:
+            result = modes.through_face(record, call_with_out, args, {"out": out, **kwargs})
+            if result is not NotImplemented:
+                return result
         result = function(*args, **kwargs)
         return result if out is None else write_outs(record.name, out, result)
-    return call
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if ACTIVE and STACK.modes:
+            result = modes.through_face(record, call, args, kwargs)
+            if result is not NotImplemented:
+                return result
+        return function(*args, **kwargs)
+
+    return call_with_out if has_out else call if listed else function
 
 
 def alias(name: str, call: Function) -> Function:

@@ -11,12 +11,16 @@ from operator import itemgetter
 from typing import Any
 
 from flambeau import dtypes, shapes
+from flambeau.dispatch import modes, policies
 from flambeau.dispatch.run import write_outs
 from flambeau.dtypes import INTEGER, dtype, scalar_name as scalar_name
 from flambeau.errors import ArgumentError, ArgumentTypeError, DimensionError, DtypeError, message
 from flambeau.registry import OpDef, register
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
+
+ACTIVE = modes.ACTIVE
+STACK = modes.STACK
 
 _NUMPY_NAMES = {"axis": "dim", "keepdims": "keepdim", "x": "input"}
 
@@ -64,7 +68,13 @@ def _renamed(op: str, kwargs: dict[str, Any]) -> dict[str, Any]:
 
 def dress(record: OpDef, function: Callable[..., Any]) -> Callable[..., Any]:
     """The public callable of `record` over `function`: adds `out=` and NumPy's names for arguments."""
+    listed = record.name in policies.LISTED
+
     def call(*args: Any, out: Any = None, **kwargs: Any) -> Any:
+        if ACTIVE and listed and STACK.modes:
+            result = modes.through_face(record, call, args, {"out": out, **kwargs})
+            if result is not NotImplemented:
+                return result
         if kwargs:
             if not _NUMPY_NAMES.keys().isdisjoint(kwargs):
                 kwargs = _renamed(record.name, kwargs)

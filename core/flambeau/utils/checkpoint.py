@@ -2,7 +2,7 @@
 
 The graph of the first run stays (so gradients reach whatever the function closes over); only the saved tensors are
 dropped. The first one that backward asks for runs the function again and collects what that run saves, in the same
-order. The random state is restored for the second run, so dropout drops the same elements.
+order. The random state is restored for the second run, so dropout drops the same elements; autocast is as it was.
 Source: https://docs.pytorch.org/docs/stable/checkpoint.html
 """
 
@@ -14,6 +14,7 @@ from itertools import pairwise
 from typing import Any
 
 from flambeau import random, walk
+from flambeau.amp import state as autocast_state
 from flambeau.autograd.function import Function
 from flambeau.autograd.grad_mode import enable_grad
 from flambeau.autograd.graph import saved_tensors_hooks
@@ -35,6 +36,7 @@ class _Frame:
     def __init__(self, run: Callable[[], Any], preserve_rng_state: bool, early_stop: bool) -> None:
         self.run = run
         self.state = random.default_states() if preserve_rng_state else None
+        self.autocast = autocast_state.again()
         self.early_stop = early_stop
         self.shapes: list[Any] = []
         self.again: list[Tensor] | None = None
@@ -66,7 +68,7 @@ class _Frame:
             if self.state is not None:
                 random.set_default_states(self.state)
             try:
-                with enable_grad(), saved_tensors_hooks(collect, lambda kept: kept):
+                with enable_grad(), self.autocast(), saved_tensors_hooks(collect, lambda kept: kept):
                     self.run()
             except _EnoughError:
                 pass  # everything asked for was collected
@@ -82,13 +84,14 @@ class _Reentrant(Function):
     def forward(ctx: Any, run: Callable[..., Any], preserve: bool, *args: Any) -> Any:
         ctx.run, ctx.args = run, args
         ctx.state = random.default_states() if preserve else None
+        ctx.autocast = autocast_state.again()
         return run(*args)
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
         inputs = [each.detach().requires_grad_(each.requires_grad) if isinstance(each, Tensor) else each
                   for each in ctx.args]
-        with random.fork_rng(enabled=ctx.state is not None), enable_grad():
+        with random.fork_rng(enabled=ctx.state is not None), enable_grad(), ctx.autocast():
             if ctx.state is not None:
                 random.set_default_states(ctx.state)
             outputs = ctx.run(*inputs)

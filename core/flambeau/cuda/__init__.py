@@ -10,4 +10,4 @@ True
 
 from flambeau._device_api import members
 
-__getattr__, __dir__ = members("cuda")
+__getattr__, __dir__ = members("cuda", "amp")

@@ -7,7 +7,7 @@
 
 from flambeau._device_api import members
 
-__getattr__, __dir__ = members("cpu")
+__getattr__, __dir__ = members("cpu", "amp")
 
 
 def current_device() -> str:
