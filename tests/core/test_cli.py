@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import importlib.util
 import json
 import os
@@ -17,7 +18,7 @@ import pytest
 
 import flambeau
 from flambeau import cli
-from flambeau.cli import _demo_report, _demo_tasks, _demo_training
+from flambeau.cli import _demo_report, _demo_tasks, _demo_text, _demo_training
 from flambeau.vision import datasets
 
 COMMAND = [sys.executable, "-m", "flambeau"]
@@ -241,6 +242,7 @@ def test_output_that_nobody_reads() -> None:
     "options, text",
     [
         (["--model", "vgg"], "--model must be one of mlp, resnet18, transformer"),
+        (["--precision", "float16"], "--precision must be one of float32, bfloat16"),
         (["--epochs", "-1"], "--epochs must be at least 1"),
         (["--epochs", "many"], "invalid int value"),
         (["--batch-size", "0"], "--batch-size must be at least 1"),
@@ -349,6 +351,47 @@ def test_going_on_gives_the_losses_of_an_unbroken_run(steps: int, capsys: Any) -
     assert first["scores"] == second["scores"]
     for name, value in first["model"].items():
         assert flambeau.equal(value, second["model"][name])
+
+
+@pytest.mark.parametrize("model, options", [
+    ("resnet18", ["--batch-size", "256"]), ("transformer", ["--batch-size", "256"]),
+    ("mlp", ["--precision", "bfloat16"])])
+def test_every_model_trains_and_leaves_a_curve_and_a_checkpoint(model: str, options: list[str], capsys: Any,
+                                                              monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_demo_text, "_MIRRORS", [])
+    Path("scenes").mkdir()
+    with gzip.open(_demo_text._ASSET, "rt", encoding="utf-8") as file:
+        Path("scenes/input.txt").write_text(file.read()[:20_000])
+    assert cli.main(["demo", "--model", model, "--epochs", "1", "--data", "scenes", *options]) == 0
+    printed = capsys.readouterr().out
+    out = Path("runs/demo" if model == "mlp" else f"runs/demo-{model}")
+    assert f"checkpoint: {out}/checkpoint.pth" in printed and f"loss curve: {out}/loss" in printed
+    found = losses(str(out))
+    assert found[-1] < found[0]
+    if model == "transformer":
+        assert "what it writes:" in printed
+        assert re.match(r"^test loss \d\.\d{4}$", printed.splitlines()[-1])
+    else:
+        assert LAST_LINE.match(printed.splitlines()[-1])
+    assert cli.main(["demo", "--model", model, "--resume", "--data", "scenes"]) == 0  # done: says so once more
+    assert capsys.readouterr().out.splitlines()[-1] == printed.splitlines()[-1]
+
+
+@pytest.mark.parametrize("content, text", [(b"\xff\xfe", "is not a text in UTF-8"), (b"too short", "has 9 letters")])
+def test_a_text_that_cannot_be_used_is_one_line(content: bytes, text: str, capsys: Any) -> None:
+    Path("data").mkdir()
+    Path("data/input.txt").write_bytes(content)
+    assert cli.main(["demo", "--model", "transformer"]) == 2
+    printed = capsys.readouterr()
+    assert text in printed.err and printed.err.count("\n") == 1
+
+
+def test_without_the_text_it_learns_from_the_scenes_in_the_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_demo_text, "_MIRRORS", [])
+    said: list[str] = []
+    task = _demo_tasks.load("transformer", Path("data"), said.append)
+    assert task.name == "Coriolanus" and "90,018 letters to train on" in task.describe()
+    assert "scenes that come with this package" in said[-1]
 
 
 def test_a_finished_run_goes_on_for_more_epochs(capsys: Any) -> None:

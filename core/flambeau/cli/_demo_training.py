@@ -43,6 +43,7 @@ class Settings(NamedTuple):
     batch_size: int = RECIPES["mlp"].batch_size
     seed: int = 0
     lr: float = RECIPES["mlp"].lr
+    precision: str = "float32"
 
 
 class Steps(Protocol):
@@ -136,12 +137,18 @@ class Run:
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.lr * self._factor()
         self.optimizer.zero_grad()
-        loss = self.criterion(self.model(inputs).flatten(0, -2), labels.flatten())
+        with self._autocast():
+            loss = self.criterion(self.model(inputs).flatten(0, -2), labels.flatten())
         loss.backward()
         if self.recipe.clip:
             nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.clip)
         self.optimizer.step()
         return loss.item()
+
+    def _autocast(self) -> Any:
+        """Products in fewer bits, if the settings want that; parameters stay in float32."""
+        kind = self.settings.device.partition(":")[0]
+        return flambeau.autocast(kind, flambeau.bfloat16, enabled=self.settings.precision != "float32")
 
     def _factor(self) -> float:
         """By which this step's learning rate differs from the one asked for."""

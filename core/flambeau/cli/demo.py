@@ -24,6 +24,7 @@ examples:
   flambeau demo --device cpu --epochs 1   one quick epoch
   flambeau demo --model resnet18          a residual network on the same digits: minutes, and about 99 %
   flambeau demo --model transformer       learns to write as Shakespeare did, letter by letter
+  flambeau demo --precision bfloat16      autocast: products in 16 bits, the rest in float32
   flambeau demo --data ~/datasets         where the data lies, or is to be downloaded to
   flambeau demo --out runs/first          where the checkpoint and the loss curve go
   flambeau demo --resume                  go on after Ctrl-C: the losses are those of an unbroken run
@@ -34,6 +35,8 @@ FLAMBEAU_DATA names, and is downloaded where it is in neither; so is the text (t
 network the demo trains on a small set of digits, or on a few scenes, that come with the package, and says so.
 `pip install 'flambeau[demo]'` adds the progress bar (rich) and the picture of the loss curve (matplotlib).
 """
+
+_PRECISIONS = ("float32", "bfloat16")
 
 
 def add_parser(subparsers: Any) -> argparse.ArgumentParser:
@@ -51,6 +54,7 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     add("--batch-size", type=int, metavar="N", help=f"samples per step ({_each('batch_size')})")
     add("--seed", type=int, metavar="N", help="start of every random stream (0): the same seed, the same losses")
     add("--lr", type=float, metavar="X", help=f"learning rate in the first epoch ({_each('lr')})")
+    add("--precision", metavar="NAME", help="what products are computed in, float32 or bfloat16 (float32)")
     add("--data", metavar="DIR", default="data", help="folder of the data (data)")
     add("--out", metavar="DIR", help="folder for the checkpoint and the loss curve (runs/demo, runs/demo-MODEL)")
     add("--resume", action="store_true", help="go on from the checkpoint in --out")
@@ -77,6 +81,9 @@ def main(arguments: argparse.Namespace) -> int:
 def _check_values(arguments: argparse.Namespace) -> None:
     if arguments.model is not None and arguments.model not in RECIPES:
         raise UsageError(f"--model must be one of {', '.join(RECIPES)}, got {arguments.model}; try `--model mlp`")
+    if arguments.precision not in (None, *_PRECISIONS):
+        raise UsageError(f"--precision must be one of {', '.join(_PRECISIONS)}, got {arguments.precision}; try "
+                         "`--precision bfloat16`")
     for option, value, low in (("epochs", arguments.epochs, 1), ("batch-size", arguments.batch_size, 1),
                                ("seed", arguments.seed, 0)):  # fmt: skip
         if value is not None and not low <= value < 2**63:
@@ -98,7 +105,7 @@ def _settings(arguments: argparse.Namespace, checkpoint: dict[str, Any] | None) 
     given = {name: getattr(arguments, name) for name in Settings._fields if hasattr(arguments, name)}
     asked = {name: value for name, value in given.items() if value is not None}
     before = checkpoint["settings"] if checkpoint else {}
-    for name in ("model", "batch_size", "seed", "lr"):
+    for name in ("model", "batch_size", "seed", "lr", "precision"):
         if name in asked and name in before and asked[name] != before[name]:
             option = "--" + name.replace("_", "-")
             raise UsageError(
