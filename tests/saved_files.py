@@ -38,11 +38,13 @@ def counting(dtype: str) -> Any:
     return UntypedStorage.from_buffer(memoryview(bytearray(data))).tensor(by_name(dtype), (2, 3), (3, 1), 0)
 
 
-def repacked(file: io.BytesIO, changes: dict[str, bytes]) -> io.BytesIO:
-    """The same archive with some records replaced."""
+def repacked(file: io.BytesIO, changes: dict[str, bytes | None]) -> io.BytesIO:
+    """The same archive with some records replaced, or left out."""
     result = io.BytesIO()
     with zipfile.ZipFile(file) as old, zipfile.ZipFile(result, "w") as new:
         for name in old.namelist():
-            new.writestr(name, changes.get(name.partition("/")[2], old.read(name)))
+            data = changes.get(name.partition("/")[2], old.read(name))
+            if data is not None:
+                new.writestr(name, data)
     result.seek(0)
     return result

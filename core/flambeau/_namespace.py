@@ -38,9 +38,10 @@ ALSO_TOP = frozenset((
     "cosine_embedding_loss", "cosine_similarity", "ctc_loss", "dropout", "dropout_",
     "feature_alpha_dropout", "feature_dropout", "group_norm", "hardshrink", "hinge_embedding_loss", "instance_norm",
     "kl_div", "layer_norm", "log_softmax", "margin_ranking_loss", "max_pool1d", "max_pool1d_with_indices",
-    "max_pool2d", "max_pool3d", "native_channel_shuffle", "native_dropout", "pairwise_distance", "pdist", "pixel_shuffle", "pixel_unshuffle",
-    "poisson_nll_loss", "prelu", "relu", "relu_", "rms_norm", "rrelu", "selu", "selu_", "channel_shuffle", "sigmoid",
-    "softmax", "tanh", "threshold", "threshold_", "triplet_margin_loss", "binary_cross_entropy_with_logits"))
+    "max_pool2d", "max_pool3d", "native_channel_shuffle", "native_dropout", "pairwise_distance", "pdist",
+    "pixel_shuffle", "pixel_unshuffle", "poisson_nll_loss", "prelu", "relu", "relu_", "rms_norm", "rrelu", "selu",
+    "selu_", "channel_shuffle", "sigmoid", "softmax", "tanh", "threshold", "threshold_", "triplet_margin_loss",
+    "binary_cross_entropy_with_logits"))
 
 
 def find(name: str) -> Any:

@@ -50,6 +50,28 @@ def storage(self: Tensor) -> TypedStorage:
     return TypedStorage(untyped_storage(self), self.dtype)
 
 
+@attach
+def is_shared(self: Tensor) -> bool:
+    """Whether the memory is one that other processes see, see `share_memory_`."""
+    from flambeau.serialization import shared_memory
+    return shared_memory.is_shared(self)
+
+
+@attach
+def share_memory_(self: Tensor) -> Tensor:
+    """Move the tensor to memory that other processes see, and return it.
+
+    Processes that are forked afterwards, or started with the tensor among their arguments, see what is written into it,
+    here and there. Tensors on other devices than the host stay as they are.
+
+    >>> import flambeau as torch
+    >>> torch.zeros(2).share_memory_().is_shared()
+    True
+    """
+    from flambeau.serialization import shared_memory
+    return shared_memory.share(self)
+
+
 def is_storage(obj: Any) -> bool:
     """Whether an object is a storage.
 

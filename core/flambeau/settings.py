@@ -140,8 +140,19 @@ class Convolution:
         self.depthwise_kernel = "auto"
 
 
+class Attention:
+    """What programs say of the ways to compute attention, of which a device has one."""
+
+    __slots__ = ("fastpath", "kernels")
+
+    def __init__(self) -> None:
+        self.kernels = {"cudnn": True, "flash": True, "mem_efficient": True, "math": True, "overrideable": True}
+        self.fastpath = True             # padding may give zeros in `nn.TransformerEncoder` outside of training
+
+
 matmul = Matmul()
 convolution = Convolution()
+attention = Attention()
 
 _ALLOWED = {"generic": ("ieee", "tf32", "bf16", "none"), "device": ("ieee", "tf32", "none"),
             "host": ("ieee", "tf32", "bf16", "none")}

@@ -17,7 +17,7 @@ import pytest
 
 import flambeau
 from flambeau.utils import data
-from flambeau.utils.data import fetch, workers
+from flambeau.utils.data import fetch, transport, workers
 from flambeau.utils.data.dataset import take
 
 Pair = collections.namedtuple("Pair", "left right")
@@ -478,7 +478,7 @@ def test_large_batches_and_large_tasks_pass_the_pipes() -> None:
 
 def test_a_row_travels_without_the_tensor_that_it_is_a_row_of() -> None:
     row = flambeau.zeros(1000, 100)[7]
-    assert len(workers._pack((0, 0), workers._BATCH, [row])) < 10_000
+    assert len(transport.pack([row]).data) < 10_000
     loader = data.DataLoader(data.TensorDataset(flambeau.arange(6.0).reshape(3, 2)), batch_size=None, num_workers=1)
     assert [row.tolist() for (row,) in loader] == [[0, 1], [2, 3], [4, 5]]
 
@@ -568,3 +568,97 @@ def test_no_process_is_left_after_leaving_early(tmp_path: Path, arguments: tuple
     assert_gone(pids)
     assert process.returncode == 0
     assert errors == ""
+
+
+# ------------------------------------------------------------------------------------- names, and parts for processes
+
+
+def test_the_names_are_pytorchs() -> None:
+    theirs = oracle().utils.data
+    pipes = {"DFIterDataPipe", "DataChunk", "IterDataPipe", "MapDataPipe", "argument_validation", "functional_datapipe",
+             "guaranteed_datapipes_determinism", "non_deterministic", "runtime_validation",
+             "runtime_validation_disabled"}  # fmt: skip  # data pipes, which PyTorch no longer develops
+    assert {name for name in theirs.__all__ if not hasattr(data, name)} == pipes
+    from flambeau.utils.data import _utils, dataloader
+    from flambeau.utils.data._utils.collate import default_collate_fn_map
+
+    assert _utils.collate.default_collate is data.default_collate is dataloader.default_collate
+    assert _utils.worker.get_worker_info is data.get_worker_info is dataloader.get_worker_info
+    assert float in default_collate_fn_map and _utils.pin_memory.pin_memory("text") == "text"
+    loader = data.DataLoader([1])
+    assert isinstance(iter(loader), dataloader._SingleProcessDataLoaderIter)
+    assert issubclass(dataloader._MultiProcessingDataLoaderIter, dataloader._BaseDataLoaderIter)
+    assert loader._dataset_kind == data._DatasetKind.Map and loader._auto_collation
+    assert data.DataLoader(Stream(1), batch_size=None)._dataset_kind == data._DatasetKind.Iterable
+
+
+def test_a_collation_of_ones_own_type(monkeypatch: pytest.MonkeyPatch) -> None:
+    from flambeau.utils.data._utils import collate
+
+    class Point:
+        def __init__(self, x: int) -> None:
+            self.x = x
+
+    def join(batch: Any, *, collate_fn_map: Any = None) -> Any:
+        return flambeau.tensor([point.x for point in batch])
+
+    batch = [{"p": Point(1), "n": 1}, {"p": Point(2), "n": 2}]
+    table = {Point: join, **collate.default_collate_fn_map}
+    assert collate.collate(batch, collate_fn_map=table)["p"].tolist() == [1, 2]
+    monkeypatch.setitem(collate.default_collate_fn_map, Point, join)
+    loaded = next(iter(data.DataLoader(batch, batch_size=2)))
+    assert loaded["p"].tolist() == loaded["n"].tolist() == [1, 2]
+
+
+def test_a_distributed_sampler_equals_pytorchs() -> None:
+    for count, replicas, shuffle, drop_last in [
+        (11, 3, True, False), (11, 3, True, True), (12, 3, False, False), (2, 5, True, False), (2, 5, False, True),
+        (7, 1, True, False),
+    ]:  # fmt: skip
+        for rank in range(replicas):
+            given = {"num_replicas": replicas, "rank": rank, "shuffle": shuffle, "seed": 4, "drop_last": drop_last}
+            pair = [module.utils.data.DistributedSampler(range(count), **given) for module in (flambeau, oracle())]
+            for epoch in (0, 3):
+                for sampler in pair:
+                    sampler.set_epoch(epoch)
+                assert list(pair[0]) == list(pair[1]) and len(pair[0]) == len(pair[1])
+    with pytest.raises(ValueError, match="Invalid rank 3"):
+        data.DistributedSampler(range(3), 3, 3)
+    with pytest.raises((RuntimeError, ValueError), match=r"process group|num_replicas"):
+        data.DistributedSampler(range(3))
+
+
+def test_an_error_in_a_worker_reads_as_pytorchs() -> None:
+    class Broken:
+        def __init__(self, kind: type[Exception]) -> None:
+            self.kind = kind
+
+        def __len__(self) -> int:
+            return 2
+
+        def __getitem__(self, index: int) -> Any:
+            raise self.kind("the sample is broken")
+
+    for kind in (ValueError, KeyError, IndexError, FileNotFoundError, ZeroDivisionError):
+        heads = []
+        for module in (flambeau, oracle()):
+            with pytest.raises(kind) as caught:
+                list(module.utils.data.DataLoader(Broken(kind), num_workers=1))
+            text = str(caught.value)
+            heads.append((text[: text.index("Traceback")], text.strip().rpartition("\n")[2]))
+        assert heads[0] == heads[1]
+
+
+def test_seeds_in_workers_are_pytorchs() -> None:
+    class Seeds:
+        def __init__(self, torch: Any) -> None:
+            self.torch = torch
+
+        def __len__(self) -> int:
+            return 4
+
+        def __getitem__(self, index: int) -> Any:
+            return str(self.torch.initial_seed())
+
+    ours, theirs = both(lambda torch: list(torch.utils.data.DataLoader(Seeds(torch), num_workers=2)))
+    assert ours == theirs

@@ -42,7 +42,7 @@ def test_every_case_has_a_name_of_its_own_and_its_level():
 
 def test_no_layer_optimizer_or_schedule_is_without_a_row():
     assert set(nn.all_layers()) == set(LAYERS)
-    assert set(_optimizers.all_optimizers()) == set(_optimizers.OPTIMIZERS)
+    assert set(_optimizers.all_optimizers()) == set(_optimizers.formulas()) | set(_optimizers.PROGRAMS)
     assert set(_optimizers.all_schedules()) == set(_optimizers.SCHEDULES)
 
 

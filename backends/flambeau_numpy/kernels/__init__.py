@@ -8,11 +8,13 @@ from typing import Any
 from flambeau_numpy.kernels import (
     conv,
     creation,
+    ctc,
     elementwise,
     embedding,
     indexing,
     joining,
     loss,
+    margins,
     movement,
     nonlinear,
     normalization,
@@ -20,15 +22,19 @@ from flambeau_numpy.kernels import (
     pooling,
     products,
     random,
+    recurrent,
     reduction,
+    resampling,
     shared,
     softmax,
     sorting,
     special,
     views,
+    weighted_places,
 )
 
 KERNELS: dict[str, Any] = dict(shared.KERNELS)
-for _module in (conv, creation, elementwise, embedding, indexing, joining, loss, movement, nonlinear,
-                normalization, optimizer, pooling, products, random, reduction, softmax, sorting, special, views):
+for _module in (conv, creation, ctc, elementwise, embedding, indexing, joining, loss, margins, movement, nonlinear,
+                normalization, optimizer, pooling, products, random, recurrent, reduction, resampling, softmax,
+                sorting, special, views, weighted_places):
     KERNELS.update(_module.KERNELS)

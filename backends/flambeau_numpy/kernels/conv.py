@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from flambeau_numpy.quiet import quiet
 from flambeau_numpy.threads import product
 
 Shape = tuple[int, ...]
@@ -123,7 +124,7 @@ def convolution_input_grad(g: Any, weight: Any, spatial: Shape, stride: Shape, p
 
 
 KERNELS: dict[str, Any] = {
-    "convolution": convolution,
-    "convolution_weight_grad": convolution_weight_grad,
-    "convolution_input_grad": convolution_input_grad,
+    "convolution": quiet(convolution),
+    "convolution_weight_grad": quiet(convolution_weight_grad),
+    "convolution_input_grad": quiet(convolution_input_grad),
 }

@@ -1,6 +1,6 @@
 """Products of matrices: BLAS through NumPy.
 
-`np.dot` is used where it can be: it has less overhead than `np.matmul` and does not look at floating-point flags.
+`np.dot` is used where it can be: it has less overhead than `np.matmul`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import numpy as np
 from flambeau_numpy.quiet import quiet2
 from flambeau_numpy.threads import product
 
-_quiet_matmul = quiet2(np.matmul)
+_quiet_dot, _quiet_matmul = quiet2(np.dot), quiet2(np.matmul)
 
 
 def _dot(a: Any, b: Any) -> Any:
-    return product(np.dot, a.size * b.shape[-1], a, b)
+    return product(_quiet_dot, a.size * b.shape[-1], a, b)
 
 
 def _matmul(a: Any, b: Any) -> Any:

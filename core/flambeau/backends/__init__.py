@@ -18,9 +18,9 @@ from contextlib import contextmanager
 from types import ModuleType
 
 from flambeau import settings
-from flambeau.backends import _switches, cpu, cuda, cudnn, mkl, mkldnn, mps, openmp, xpu
+from flambeau.backends import _switches, cpu, cuda, cudnn, mha, mkl, mkldnn, mps, openmp, xpu
 
-__all__ = ["cpu", "cuda", "cudnn", "mkl", "mkldnn", "mps", "openmp", "xpu", "flags", "set_flags"]
+__all__ = ["cpu", "cuda", "cudnn", "mha", "mkl", "mkldnn", "mps", "openmp", "xpu", "flags", "set_flags"]
 
 
 def set_flags(_fp32_precision: str | None = "none") -> tuple[str]:

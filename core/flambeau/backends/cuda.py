@@ -44,7 +44,7 @@ class _Matmul:
 
 
 matmul = _Matmul()
-_attention = {"flash": True, "mem_efficient": True, "math": True, "cudnn": True}
+_attention = settings.attention.kernels
 
 
 def is_built() -> bool:

@@ -10,6 +10,10 @@ import sys
 from typing import Any
 
 from flambeau._namespace import ALSO_TOP
+from flambeau.ops.grid_sampling import (
+    GRID_SAMPLE_INTERPOLATION_MODES as GRID_SAMPLE_INTERPOLATION_MODES,
+    GRID_SAMPLE_PADDING_MODES as GRID_SAMPLE_PADDING_MODES,
+)
 from flambeau.registry import ALIASES, OPERATORS, OpDef
 
 CLASH = "functional_"   # begins the record's name where the name is one of a method, such as unfold's

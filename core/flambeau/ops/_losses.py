@@ -9,6 +9,10 @@ from flambeau.errors import ArgumentValueError
 from flambeau.tensor import Tensor
 
 REDUCTIONS = ("none", "mean", "sum")
+# Those that PyTorch has under `torch` too, where the reduction is its number in `REDUCTIONS`.
+_NUMBERED = frozenset((
+    "binary_cross_entropy_with_logits", "cosine_embedding_loss", "ctc_loss", "hinge_embedding_loss", "kl_div",
+    "margin_ranking_loss", "poisson_nll_loss", "triplet_margin_loss"))
 
 
 def checked_reduction(op: str, reduction: Any, size_average: Any = None, reduce: Any = None) -> str:
@@ -17,6 +21,8 @@ def checked_reduction(op: str, reduction: Any, size_average: Any = None, reduce:
         reduction = "none" if reduce is False else "sum" if size_average is False else "mean"
         warnings.warn(f"size_average and reduce args will be deprecated, please use reduction='{reduction}' instead.",
                       stacklevel=3)
+    if reduction.__class__ is int and op in _NUMBERED and 0 <= reduction <= 2:
+        reduction = REDUCTIONS[reduction]
     if reduction not in REDUCTIONS:
         raise ArgumentValueError(f"{reduction} is not a valid value for reduction; {op}: allowed: none, mean, sum")
     return reduction

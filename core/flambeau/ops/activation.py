@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flambeau.dispatch import composite, front
-from flambeau.dtypes import BOOL, INTEGER, scalar_name
+from flambeau.dtypes import BOOL, INTEGER, float64, scalar_name
 from flambeau.errors import ArgumentError, ArgumentValueError, DtypeError, ShapeError, UnsupportedDtypeError, message
 from flambeau.ops import _samples, nonlinear, rules
 from flambeau.ops.nonlinear import sigmoid, tanh
@@ -152,12 +152,20 @@ def rrelu(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: b
                             f"{upper}")
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
-    slopes = input.detach().new_empty(input._array.shape).uniform_(lower, upper)
-    slopes = slopes.masked_fill(input.detach() > 0, 1)
+    slopes = _random_slopes(input.detach(), lower, upper)
     return input.mul_(slopes) if inplace else input * slopes
 
 
-@composite(samples=_samples.on(((2, 3),), ((2, 3), 0.25, 0.75)), method=False, namespace="torch")
+def _random_slopes(x: Tensor, lower: float, upper: float) -> Tensor:
+    """1 above 0, elsewhere a draw: on a host one for each such element, as PyTorch's generator gives them."""
+    if not x._kind.backend.capabilities.host:
+        return x.new_empty(x._array.shape).uniform_(lower, upper).masked_fill(x > 0, 1)
+    below = x <= 0
+    drawn = x.new_empty(int(below.sum().item()), dtype=float64).uniform_(lower, upper)
+    return x.new_ones(x._array.shape).masked_scatter(below, drawn.to(x._kind.dtype))
+
+
+@composite(samples=_samples.on(((2, 3),), ((2, 3), 0.25, 0.75)), method=False, namespace="torch nn.functional")
 def rrelu_(input: Tensor, lower: float = 1 / 8, upper: float = 1 / 3, training: bool = False) -> Tensor:
     """`rrelu` in place."""
     return rrelu(input, lower, upper, training, True)

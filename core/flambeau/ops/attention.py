@@ -223,6 +223,8 @@ def scaled_dot_product_attention(query: Tensor, key: Tensor, value: Tensor, attn
     tensor([[[1., 2.],
              [1., 2.]]])
     """
+    if attn_mask is not None and hasattr(type(attn_mask), "for_attention"):   # one of nn.attention.bias
+        attn_mask, is_causal = attn_mask.for_attention(query, is_causal)  # type: ignore[attr-defined]
     if is_causal and attn_mask is not None:
         raise ArgumentError("scaled_dot_product_attention: Explicit attn_mask should not be set when is_causal=True")
     factor = 1 / math.sqrt(max(query.size(-1), 1)) if scale is None else scale

@@ -7,13 +7,23 @@ operators. Losses of elements are in `loss_elements`.
 
 from __future__ import annotations
 
+import math
+import warnings
 from typing import Any
 
 from flambeau import dispatch, dtypes
-from flambeau.errors import ArgumentValueError, DimensionError, DtypeError, ShapeError, UnsupportedDtypeError
+from flambeau.errors import (
+    ArgumentError,
+    ArgumentValueError,
+    DimensionError,
+    DtypeError,
+    ShapeError,
+    UnsupportedDtypeError,
+)
 from flambeau.ops import _faces
 from flambeau.ops._losses import REDUCTIONS, checked_reduction, reduced
 from flambeau.ops._samples import Calls
+from flambeau.ops.joining import cat
 from flambeau.ops.softmax import _log_softmax_backward_data, log_softmax
 from flambeau.ops.special import xlogy
 from flambeau.shapes import Shape
@@ -311,6 +321,148 @@ def kl_div(input: Tensor, target: Tensor, size_average: Any = None, reduce: Any 
         terms = xlogy(target, target) - target * input
     result = reduced(terms, reduction)
     return result / input._array.shape[0] if batchmean and input.dim() else result
+
+
+# ---------------------------------------------------------------------------------------------- from a linear layer
+def _samples_linear(make: Any) -> Calls:
+    """Of class indices, with a bias and weights, with further dimensions, and of probabilities."""
+    if make.dtype.is_floating_point:
+        for reduction in REDUCTIONS:
+            yield (make(4, 3), make(4, 3), _classes(make, _ROWS)), {"linear_bias": make(4), "reduction": reduction,
+                                                                    "weight": _weights(make, 4), "ignore_index": 1}
+        yield (make(2, 4), make(3, 3, 4), _classes(make, _PIXELS)), {"label_smoothing": 0.25}
+        yield (make(3, 2), make(4, 2), make.probabilities(3, 4)), {}
+
+
+def _samples_pieces(make: Any) -> Calls:
+    """Pieces of which the last is smaller, with every reduction, and one with a class to ignore."""
+    if make.dtype.is_floating_point:
+        for number, reduction in enumerate(REDUCTIONS):
+            yield (make(4, 3), make(4, 3), make(4) if number else None, _classes(make, _ROWS),
+                   _weights(make, 4) if number else None, reduction, number, 3, None), {}
+
+
+def _pieces(rows: int, size: int) -> list[tuple[int, int]]:
+    """(start, length) of each piece."""
+    return [(start, min(size, rows - start)) for start in range(0, rows, size)]
+
+
+def _scores(input: Tensor, linear_weight: Tensor, linear_bias: Tensor | None, kind: dtypes.dtype) -> Tensor:
+    """The scores of all classes for some rows, in the dtype for sums."""
+    scores = input.to(kind).matmul(linear_weight.to(kind).t())
+    return scores if linear_bias is None else scores + linear_bias.to(kind)
+
+
+def _pieces_gradients(g: Tensor, input: Tensor, linear_weight: Tensor, linear_bias: Tensor | None, target: Tensor,
+                      weight: Tensor | None, reduction: str, ignore_index: int, size: int, sums: str | None,
+                      needs: tuple[bool, ...]) -> tuple[Tensor | None, ...]:
+    """The scores again, piece by piece: what the gradient of the loss is for each, and what of it each operand gets."""
+    kind = dtypes.by_name(sums) if sums else input._kind.dtype
+    factors = _class_weights(target, weight, ignore_index, kind)
+    if reduction == MEAN:
+        factors = factors / factors.sum()
+    factors = (factors * g.to(kind)).unsqueeze(1)
+    places = target.masked_fill(target == ignore_index, 0).unsqueeze(1)
+    parts: list[Tensor] = []
+    of_weight = of_bias = None
+    for start, length in _pieces(input._array.shape[0], size):
+        rows = input.narrow(0, start, length)
+        chances = _scores(rows, linear_weight, linear_bias, kind).softmax(1)
+        hits = chances.detach().new_zeros(chances._array.shape).scatter(1, places.narrow(0, start, length), 1.0)
+        slopes = (chances - hits) * factors.narrow(0, start, length)
+        if needs[0]:
+            parts.append(slopes.matmul(linear_weight.to(kind)))
+        if needs[1]:
+            part = slopes.t().matmul(rows.to(kind))
+            of_weight = part if of_weight is None else of_weight + part
+        if needs[2]:
+            of_bias = slopes.sum(0) if of_bias is None else of_bias + slopes.sum(0)
+    return cat(parts, 0).to(input._kind.dtype) if needs[0] else None, of_weight, of_bias
+
+
+@dispatch.operator(method=False, namespace="internal", samples=_samples_pieces, vjp={
+    ("input", "linear_weight", "linear_bias"):
+        lambda g, input, linear_weight, linear_bias, target, weight, reduction, ignore_index, size, sums, needs:
+        _pieces_gradients(g, input, linear_weight, linear_bias, target, weight, reduction, ignore_index, size, sums,
+                          needs)})
+def _linear_cross_entropy_pieces(input: Tensor, linear_weight: Tensor, linear_bias: Tensor | None, target: Tensor,
+                                 weight: Tensor | None, reduction: str, ignore_index: int, size: int,
+                                 sums: str | None) -> Tensor:
+    """The loss with the scores of `size` rows at a time, which are computed again for the gradient.
+
+    `sums` is the name of the scores' dtype, where that is not the input's. (Given as a dtype it would say what the
+    result should be.)
+    """
+    kind = dtypes.by_name(sums) if sums else input._kind.dtype
+    factors = weight if weight is None else weight.to(kind)
+    losses = cat([nll_loss(log_softmax(_scores(input.narrow(0, start, length), linear_weight, linear_bias, kind), 1),
+                           target.narrow(0, start, length), factors, ignore_index=ignore_index, reduction=NONE)
+                  for start, length in _pieces(input._array.shape[0], size)], 0)
+    if reduction == MEAN:
+        losses = losses.sum() / _class_weights(target, factors, ignore_index, kind).sum()
+    elif reduction == SUM:
+        losses = losses.sum()
+    return losses.to(input._kind.dtype)
+
+
+def _check_linear(input: Tensor, linear_weight: Tensor, linear_bias: Tensor | None) -> None:
+    op = "linear_cross_entropy"
+    given, shape = input._array.shape, linear_weight._array.shape
+    if not 1 <= len(given) <= 2:
+        raise ShapeError(f"{op}: expected input with dimensionality 1 or 2, got {len(given)}")
+    if len(shape) < 2:
+        raise ShapeError(f"{op}: expected linear_weight with dimensionality at least 2, got {len(shape)}")
+    if given[-1] != shape[-1]:
+        raise ShapeError(f"{op}: expected equal input and linear_weight last dimensions (in_features), got {given[-1]} "
+                         f"and {shape[-1]}, respectively")
+    if linear_bias is not None and linear_bias._array.shape != shape[:-1]:
+        raise ShapeError(f"{op}: expected linear_bias shape {tuple(shape[:-1])}, got {tuple(linear_bias._array.shape)}")
+    if len(shape) > 2 and len(given) == 1:
+        raise ShapeError(f"{op}: K-dimensional loss defined by linear_weight shape {tuple(shape)} requires batched "
+                         f"input, (N, {given[-1]}), got unbatched input with shape {tuple(given)}")
+
+
+@dispatch.composite(namespace="nn.functional", method=False, samples=_samples_linear)
+def linear_cross_entropy(input: Tensor, linear_weight: Tensor, target: Tensor, *, linear_bias: Tensor | None = None,
+                         weight: Tensor | None = None, reduction: str = "mean", ignore_index: int | None = None,
+                         label_smoothing: float = 0.0, options: Any = None) -> Tensor:
+    """`cross_entropy` of `linear(input, linear_weight, linear_bias)`.
+
+    The input is (N, in_features) or (in_features); `linear_weight` (C, *, in_features), whose dimensions between give
+    as many classifications of each input, and targets (N, *). `ignore_index` of None is -100, and must be None where
+    the target holds probabilities. With `options`, a `nn.LinearCrossEntropyOptions`, only the scores of some rows at a
+    time are held; that needs class indices, no smoothing and no dimensions between, and warns otherwise. RuntimeError
+    for shapes that do not fit.
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.linear_cross_entropy.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.linear_cross_entropy(torch.zeros(2, 3), torch.ones(4, 3), torch.tensor([1, 3]))
+    tensor(1.3863)
+    """
+    _check_linear(input, linear_weight, linear_bias)
+    classes, *between, size = linear_weight._array.shape
+    if target._array.shape == (*input._array.shape[:-1], classes, *between) and ignore_index is not None:
+        raise ArgumentError("linear_cross_entropy: ignore_index cannot be specified when target contains probabilities")
+    ignored = -100 if ignore_index is None else ignore_index
+    plain = reduction in REDUCTIONS and not label_smoothing and target.dtype is dtypes.int64 and not between
+    if options is not None and not plain:
+        warnings.warn("linear_cross_entropy: ``options`` ignored; pieces need reduction in {'mean','sum','none'}, "
+                      "label_smoothing == 0, target.dtype == int64, out_features == (). Got "
+                      f"reduction={reduction!r}, label_smoothing={label_smoothing}, target.dtype={target.dtype}, "
+                      f"out_features={tuple(between)}.", stacklevel=2)
+    if options is None or not plain:
+        scores = input.matmul(linear_weight.reshape(math.prod((classes, *between)), size).t())
+        if linear_bias is not None:
+            scores = scores + linear_bias.reshape(-1)
+        scores = scores.reshape((*input._array.shape[:-1], classes, *between))
+        return cross_entropy(scores, target, weight, ignore_index=ignored, reduction=reduction,
+                             label_smoothing=label_smoothing)
+    rows = input if input.dim() == 2 else input.unsqueeze(0)
+    count, kind = options.resolved(rows._array.shape[0], size, classes, rows.dtype, rows.is_cpu)
+    result = _linear_cross_entropy_pieces(rows, linear_weight, linear_bias, target.reshape(rows._array.shape[:1]),
+                                          weight, reduction, ignored, count,
+                                          None if kind is rows.dtype else kind.name)
+    return result.squeeze(0) if input.dim() == 1 and reduction == NONE else result
 
 
 __all__ = [name for name, value in list(globals().items())

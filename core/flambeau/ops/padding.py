@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from flambeau import dtypes
-from flambeau.dispatch import composite, front, operator
+from flambeau.dispatch import alias, composite, front, operator
 from flambeau.errors import ArgumentError, ShapeError
 from flambeau.graph import Node
 from flambeau.ops import _samples, construct, creation
@@ -77,12 +77,34 @@ def _returned(g: Tensor, shape: Shape, pad: Shape, mode: str) -> Tensor:
     """The gradient of padding by the tensor's own values: each element gets the sum over its copies."""
     for number in range(len(pad) // 2):
         dim = g.dim() - 1 - number
-        size = shape[dim]
-        places = _source_places(size, pad[2 * number], pad[2 * number + 1], mode)
-        index = construct.tensor(places, device=g.device, dtype=dtypes.int64)
-        have = g._array.shape
-        g = g.new_zeros((*have[:dim], size, *have[dim + 1:])).index_add(dim, index, g)
+        size, low, high = shape[dim], pad[2 * number], pad[2 * number + 1]
+        kept = size + min(0, low) + min(0, high)
+        if kept < max(low, high, 1):   # a border shows elements that are cropped
+            index = construct.tensor(_source_places(size, low, high, mode), device=g.device, dtype=dtypes.int64)
+            have = g._array.shape
+            g = g.new_zeros((*have[:dim], size, *have[dim + 1:])).index_add(dim, index, g)
+        elif low or high:
+            g = _folded(g, dim, size, low, high, mode)
     return g
+
+
+def _folded(g: Tensor, dim: int, size: int, low: int, high: int, mode: str) -> Tensor:
+    """The middle of a dimension, with its borders added where they came from."""
+    first, before, after = max(0, -low), max(0, low), max(0, high)
+    kept = size + min(0, low) + min(0, high)
+    total = g.new_zeros((*g._array.shape[:dim], size, *g._array.shape[dim + 1:]))
+    narrow(total, dim, first, kept).copy_(narrow(g, dim, before, kept))
+    for count, begins, at_end in ((before, 0, False), (after, before + kept, True)):
+        if not count:
+            continue
+        border = narrow(g, dim, begins, count)
+        if mode == "replicate":
+            narrow(total, dim, size - 1 if at_end else 0, 1).add_(border.sum(dim, keepdim=True))
+        elif mode == "reflect":
+            narrow(total, dim, size - 1 - count if at_end else 1, count).add_(border.flip(dim))
+        else:
+            narrow(total, dim, first if at_end else first + kept - count, count).add_(border)
+    return total
 
 
 @operator(vjp={"input": lambda g, input_shape, pad, mode: _returned(g, input_shape, pad, mode)}, dtype_rule="any",
@@ -182,6 +204,9 @@ def channel_shuffle(input: Tensor, groups: int) -> Tensor:
                          "groups.")
     parts = input.reshape((shape[0], groups, shape[1] // groups, *shape[2:]))
     return parts.transpose(1, 2).reshape(shape)
+
+
+native_channel_shuffle = alias("native_channel_shuffle", channel_shuffle)
 
 
 @operator(vjp={"input": lambda g, upscale_factor: pixel_unshuffle(g, upscale_factor)}, dtype_rule="any", method=False,

@@ -10,6 +10,7 @@ from flambeau import shapes
 from flambeau.dispatch import composite, operator
 from flambeau.dtypes import BOOL, bool_, int64
 from flambeau.errors import ArgumentError, ShapeError, UnsupportedDtypeError, message
+from flambeau.ops import _samples
 from flambeau.ops._samples import Calls, Samples
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
@@ -54,6 +55,10 @@ def _samples_max_pool(ndim: int) -> Samples:
         yield (make.distinct(2, *size), 2), {"padding": 1, "return_indices": True}
         yield (make.distinct(1, 2, *size), kernel), {"stride": 2, "ceil_mode": True}
     return samples
+
+
+def _samples_one_max(ndim: int) -> Samples:
+    return _samples.on(((1, 2, *(5, 4, 3)[:ndim]), 2), of="distinct")
 
 
 def _samples_avg_pool(ndim: int) -> Samples:
@@ -223,6 +228,48 @@ def max_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
     return _max_pool("max_pool3d", 3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices)
 
 
+@composite(namespace="nn.functional", method=False, samples=_samples_one_max(1))
+def max_pool1d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+                            ceil_mode: bool = False, return_indices: bool = False) -> tuple[Tensor, Tensor]:
+    """`max_pool1d` that always gives (values, indices).
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.max_pool1d_with_indices(torch.arange(4.).reshape(1, 4), 4)[1].item()
+    3
+    """
+    pair: tuple[Tensor, Tensor] = _max_pool("max_pool1d", 1, input, kernel_size, stride, padding, dilation, ceil_mode,
+                                            True)
+    return pair
+
+
+@composite(namespace="nn.functional", method=False, samples=_samples_one_max(2))
+def max_pool2d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+                            ceil_mode: bool = False, return_indices: bool = False) -> tuple[Tensor, Tensor]:
+    """`max_pool2d` that always gives (values, indices).
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.max_pool2d_with_indices(torch.arange(4.).reshape(1, 2, 2), 2)[1].item()
+    3
+    """
+    pair: tuple[Tensor, Tensor] = _max_pool("max_pool2d", 2, input, kernel_size, stride, padding, dilation, ceil_mode,
+                                            True)
+    return pair
+
+
+@composite(namespace="nn.functional", method=False, samples=_samples_one_max(3))
+def max_pool3d_with_indices(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
+                            ceil_mode: bool = False, return_indices: bool = False) -> tuple[Tensor, Tensor]:
+    """`max_pool3d` that always gives (values, indices).
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.max_pool3d_with_indices(torch.arange(4.).reshape(1, 1, 2, 2), (1, 2, 2))[1].item()
+    3
+    """
+    pair: tuple[Tensor, Tensor] = _max_pool("max_pool3d", 3, input, kernel_size, stride, padding, dilation, ceil_mode,
+                                            True)
+    return pair
+
+
 # ---------------------------------------------------------------------------------------------- means
 @operator(namespace="internal", grad_name=lambda node: f"AvgPool{len(node.shape) - 2}DBackward0",
           samples=_samples_average, vjp={
@@ -291,6 +338,8 @@ def _avg_pool(op: str, ndim: int, input: Tensor, kernel_size: Any, stride: Any, 
     batch, kernel, strides, borders, _, out = _arguments(op, ndim, input, kernel_size, stride, padding, 1, ceil_mode)
     if divisor == 0:
         raise ArgumentError(f"{op}: divisor must be not zero")
+    if ndim == 3 and any(size < width for size, width in zip(batch.shape[2:], kernel, strict=True)):
+        raise ShapeError(f"{op}: input image {list(batch.shape[2:])} smaller than kernel size {list(kernel)}")
     result: Tensor = avg_pool(batch, kernel, strides, borders, out, bool(count_include_pad), divisor)
     return result if batch is input else result.squeeze(0)
 
@@ -340,6 +389,67 @@ def avg_pool3d(input: Tensor, kernel_size: Any, stride: Any = None, padding: Any
                      divisor_override)
 
 
+# ---------------------------------------------------------------------------------------------- norms
+def _lp_pool(op: str, ndim: int, input: Tensor, norm_type: float, kernel_size: Any, stride: Any,
+             ceil_mode: bool) -> Tensor:
+    """p-norms from means of powers: a window over the edge counts as if it were whole."""
+    if norm_type in (math.inf, -math.inf):
+        sign = 1 if norm_type > 0 else -1
+        largest: Tensor = _max_pool(op, ndim, input.abs() * sign, kernel_size, stride, 0, 1, ceil_mode, False)
+        return largest * sign
+    mean = _avg_pool(op, ndim, input.pow(norm_type), kernel_size, stride, 0, ceil_mode, True, None)
+    size = math.prod(shapes.pair(kernel_size, ndim, "kernel_size", op))
+    return (mean.sign() * mean.abs().relu() * size).pow(1.0 / norm_type)
+
+
+def _samples_lp(ndim: int) -> Samples:
+    def samples(make: Any) -> Calls:
+        size = (5, 4, 3)[:ndim]
+        yield (make(1, 2, *size, low=0.5, high=2), 2, 2), {}
+        yield (make(2, *size, low=0.5, high=2), 3.0, (2, 3, 2)[:ndim] if ndim > 1 else 2), {
+            "stride": 1, "ceil_mode": True}
+    return samples
+
+
+@composite(namespace="nn.functional", method=False, samples=_samples_lp(1))
+def lp_pool1d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
+    """The `norm_type`-norm of each window of (N, C, L) or (C, L).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.lp_pool1d.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.lp_pool1d(torch.tensor([3., 4.]).reshape(1, 2), 2, 2).item()
+    5.0
+    """
+    return _lp_pool("lp_pool1d", 1, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+@composite(namespace="nn.functional", method=False, samples=_samples_lp(2))
+def lp_pool2d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
+    """The `norm_type`-norm of each window of (N, C, H, W) or (C, H, W).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.lp_pool2d.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.lp_pool2d(torch.tensor([3., 4.]).reshape(1, 1, 2), 2, (1, 2)).item()
+    5.0
+    """
+    return _lp_pool("lp_pool2d", 2, input, norm_type, kernel_size, stride, ceil_mode)
+
+
+@composite(namespace="nn.functional", method=False, samples=_samples_lp(3))
+def lp_pool3d(input: Tensor, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False) -> Tensor:
+    """The `norm_type`-norm of each window of (N, C, D, H, W) or (C, D, H, W).
+
+    Source: https://docs.pytorch.org/docs/stable/generated/torch.nn.functional.lp_pool3d.html
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.lp_pool3d(torch.tensor([3., 4.]).reshape(1, 1, 1, 2), 2, (1, 1, 2)).item()
+    5.0
+    """
+    return _lp_pool("lp_pool3d", 3, input, norm_type, kernel_size, stride, ceil_mode)
+
+
 # ---------------------------------------------------------------------------------------------- adaptive
 def _adaptive_avg_pool(op: str, ndim: int, input: Tensor, output_size: Any) -> Tensor:
     """Means over bins of nearly equal size: equal ones are plain windows, others are gathered by dimension."""
@@ -359,9 +469,18 @@ def _adaptive_avg_pool(op: str, ndim: int, input: Tensor, output_size: Any) -> T
     if min(spatial) == 0:
         raise ShapeError(f"{op}: Expected input to have non-zero size for non-batch dimensions, but input has sizes "
                          f"{list(input.shape)}")
-    if input.numel() and all(out and size % out == 0 for size, out in zip(spatial, wanted, strict=True)):
+    floats, even = input.is_floating_point(), all(out and not size % out
+                                                  for size, out in zip(spatial, wanted, strict=True))
+    if floats and input.numel() and set(wanted) == {1}:
+        return input.mean(tuple(range(-ndim, 0)), keepdim=True)
+    if input.numel() and even and not (floats and "resample" in input._kind.kernels):
         width = tuple([size // out for size, out in zip(spatial, wanted, strict=True)])
         return _avg_pool(op, ndim, input, width, width, 0, False, True, None)
+    if floats and 0 not in wanted:
+        from flambeau.ops.interpolation import resample
+        batch = input.unsqueeze(0) if input.ndim == ndim + 1 else input
+        result: Tensor = resample(batch, wanted, "area", False, (None,) * ndim)
+        return result if batch is input else result.squeeze(0)
     for axis, (size, out) in enumerate(zip(spatial, wanted, strict=True)):
         input = _bin_means(input, axis - ndim, size, out)
     return input.contiguous()

@@ -258,18 +258,6 @@ def _layout(self: Tensor) -> layout:
 attach(property(_layout), "layout")
 
 
-@attach
-def is_shared(self: Tensor) -> bool:
-    """Whether the memory is shared between processes: never, so far."""
-    return False
-
-
-@attach
-def share_memory_(self: Tensor) -> Tensor:
-    """Accepted for PyTorch's sake: workers get copies, or inherit the memory when they are forked."""
-    return self
-
-
 # ---------------------------------------------------------------------------------------------- questions
 @composite(samples=_samples.on(((2, 3),)), method=False)
 def is_tensor(obj: Any, /) -> bool:

@@ -10,8 +10,7 @@ from flambeau import dtypes, shapes
 from flambeau.dispatch import composite, operator
 from flambeau.errors import ArgumentError, ArgumentValueError, ShapeError, message
 from flambeau.ops import _samples, construct
-from flambeau.ops.joining import stack
-from flambeau.ops.pooling import pool_gather, pool_scatter
+from flambeau.ops.pooling import max_pool, pool_gather, pool_scatter
 from flambeau.shapes import Shape
 from flambeau.tensor import Tensor
 
@@ -32,22 +31,27 @@ def _adaptive_name(node: Any) -> str:
 def adaptive_max_pool(input: Tensor, out: Shape) -> tuple[Tensor, Tensor]:
     """(largest value per bin, its position in the flattened spatial dimensions)."""
     spatial = input.shape[2:]
-    places = construct.tensor(list(range(math.prod(spatial))), dtype=dtypes.int64, device=input.device)
-    places = places.reshape(spatial)
-    values, indices = [], []
-    for number in range(math.prod(out)):
-        at: list[Any] = []
-        rest = number
-        for size, count in reversed(list(zip(spatial, out, strict=True))):
-            rest, index = divmod(rest, count)
-            at.insert(0, slice(*_bins(size, count)[index]))
-        best, which = input[(..., *at)].flatten(2).max(2)
-        values.append(best)
-        indices.append(places[tuple(at)].reshape(-1)[which])
     shape = (*input.shape[:2], *out)
-    if not values:
+    if 0 in shape:
         return input.new_zeros(shape), input.new_zeros(shape, dtype=dtypes.int64)
-    return stack(values, 2).reshape(shape), stack(indices, 2).reshape(shape)
+    if not any(size % count for size, count in zip(spatial, out, strict=True)):
+        width = tuple([size // count for size, count in zip(spatial, out, strict=True)])
+        none, one = (0,) * len(out), (1,) * len(out)
+        return max_pool(input, width, width, none, one, out)
+    # every bin as a row of one length: the shorter ones name their last element again
+    axes = [[[min(begin + step, end - 1) for step in range(_longest(size, count))] for begin, end in _bins(size, count)]
+            for size, count in zip(spatial, out, strict=True)]
+    at = [sum(place * math.prod(spatial[axis + 1:]) for axis, place in enumerate(each))
+          for bins in itertools.product(*axes) for each in itertools.product(*bins)]
+    places = construct.tensor(at, dtype=dtypes.int64, device=input.device)
+    rows = input.flatten(2).index_select(2, places).reshape((*input.shape[:2], math.prod(out), -1))
+    values, which = rows.max(-1)
+    places = places.reshape((1, 1, *rows.shape[2:])).expand(rows.shape)
+    return values.reshape(shape), places.gather(-1, which.unsqueeze(-1)).reshape(shape)
+
+
+def _longest(size: int, count: int) -> int:
+    return max(end - begin for begin, end in _bins(size, count))
 
 
 def _adaptive_max_pool(op: str, ndim: int, input: Tensor, output_size: Any, return_indices: bool) -> Any:
@@ -111,6 +115,45 @@ def adaptive_max_pool3d(input: Tensor, output_size: Any, return_indices: bool = 
     torch.Size([1, 2, 3, 3, 3])
     """
     return _adaptive_max_pool("adaptive_max_pool3d", 3, input, output_size, return_indices)
+
+
+@composite(namespace="nn.functional", method=False, samples=_samples.on(((2, 5), 2), of="distinct"))
+def adaptive_max_pool1d_with_indices(input: Tensor, output_size: Any,
+                                     return_indices: bool = False) -> tuple[Tensor, Tensor]:
+    """`adaptive_max_pool1d` that always gives (values, indices).
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.adaptive_max_pool1d_with_indices(torch.arange(4.).reshape(1, 4), 1)[1].item()
+    3
+    """
+    pair: tuple[Tensor, Tensor] = _adaptive_max_pool("adaptive_max_pool1d", 1, input, output_size, True)
+    return pair
+
+
+@composite(namespace="nn.functional", method=False, samples=_samples.on(((2, 4, 3), (2, 2)), of="distinct"))
+def adaptive_max_pool2d_with_indices(input: Tensor, output_size: Any,
+                                     return_indices: bool = False) -> tuple[Tensor, Tensor]:
+    """`adaptive_max_pool2d` that always gives (values, indices).
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.adaptive_max_pool2d_with_indices(torch.arange(4.).reshape(1, 2, 2), 1)[1].item()
+    3
+    """
+    pair: tuple[Tensor, Tensor] = _adaptive_max_pool("adaptive_max_pool2d", 2, input, output_size, True)
+    return pair
+
+
+@composite(namespace="nn.functional", method=False, samples=_samples.on(((1, 3, 4, 2), 2), of="distinct"))
+def adaptive_max_pool3d_with_indices(input: Tensor, output_size: Any,
+                                     return_indices: bool = False) -> tuple[Tensor, Tensor]:
+    """`adaptive_max_pool3d` that always gives (values, indices).
+
+    >>> import flambeau as torch
+    >>> torch.nn.functional.adaptive_max_pool3d_with_indices(torch.arange(4.).reshape(1, 1, 2, 2), 1)[1].item()
+    3
+    """
+    pair: tuple[Tensor, Tensor] = _adaptive_max_pool("adaptive_max_pool3d", 3, input, output_size, True)
+    return pair
 
 
 # ---------------------------------------------------------------------------------------------- the inverse of max_pool

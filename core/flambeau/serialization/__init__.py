@@ -20,12 +20,35 @@ from __future__ import annotations
 import os
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
+from flambeau.serialization import options
+from flambeau.serialization.options import (
+    LoadEndianness,
+    SourceChangeWarning,
+    StorageType,
+    check_module_version_greater_or_equal,
+    default_restore_location,
+    get_crc32_options,
+    get_default_load_endianness,
+    get_default_mmap_options,
+    location_tag,
+    mkdtemp,
+    normalize_storage_type,
+    register_package,
+    set_crc32_options,
+    set_default_load_endianness,
+    set_default_mmap_options,
+    skip_data,
+    storage_to_tensor_type,
+    validate_cuda_device,
+    validate_hpu_device,
+)
 from flambeau.serialization.safe import (
     add_safe_globals,
     clear_safe_globals,
     get_safe_globals,
     safe_globals,
 )
+from flambeau.serialization.sharded import load_sharded, save_sharded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,8 +60,15 @@ if TYPE_CHECKING:
     MapLocation: TypeAlias = (
         str | device | Mapping[str, str] | Callable[[UntypedStorage, str], UntypedStorage | None] | None)
 
-__all__ = ["DEFAULT_PROTOCOL", "add_safe_globals", "clear_safe_globals", "get_safe_globals",
-           "get_unsafe_globals_in_checkpoint", "load", "safe_globals", "save"]
+__all__ = [
+    "DEFAULT_PROTOCOL", "save", "load", "save_sharded", "load_sharded",
+    "add_safe_globals", "clear_safe_globals", "get_safe_globals", "get_unsafe_globals_in_checkpoint", "safe_globals",
+    "LoadEndianness", "SourceChangeWarning", "StorageType", "check_module_version_greater_or_equal",
+    "default_restore_location", "get_crc32_options", "get_default_load_endianness", "get_default_mmap_options",
+    "location_tag", "mkdtemp", "normalize_storage_type", "register_package", "set_crc32_options",
+    "set_default_load_endianness", "set_default_mmap_options", "skip_data", "storage_to_tensor_type",
+    "validate_cuda_device", "validate_hpu_device",
+]  # fmt: skip
 
 DEFAULT_PROTOCOL = 2  # the protocol that PyTorch's own allow-list reader accepts
 
@@ -65,8 +95,10 @@ def save(obj: object, f: FileLike, pickle_module: ModuleType | None = None, pick
     {'weight': tensor([[1., 1.],
             [1., 1.]]), 'epoch': 3}
     """
-    from flambeau.serialization import _archive, _files, _legacy, _pickler
+    from flambeau.serialization import _archive, _files, _legacy, _pickler, _read
 
+    if options.skips_data() and not _use_new_zipfile_serialization:
+        raise _read.FileFormatError("Cannot use skip_data=True with _use_new_zipfile_serialization=False")
     write = _archive.write if _use_new_zipfile_serialization else _legacy.write
     structure = _pickler.dump(obj, pickle_module, pickle_protocol, legacy=not _use_new_zipfile_serialization)
     with _files.open_for_writing(f) as (file, name):
@@ -102,7 +134,8 @@ def load(f: FileLike, map_location: MapLocation = None, pickle_module: ModuleTyp
         raise _read.FileFormatError(
             f"load: weights_only=True reads with the allow-list only and cannot use pickle_module="
             f"{pickle_module.__name__}; leave pickle_module out, or pass weights_only=False if you trust the file")
-    return _read.load(f, map_location, pickle_module, weights_only, bool(mmap), pickle_load_args)
+    mmap = options.load_options.mmap if mmap is None else bool(mmap)
+    return _read.load(f, map_location, pickle_module, weights_only, mmap, pickle_load_args)
 
 
 def get_unsafe_globals_in_checkpoint(f: FileLike) -> list[str]:

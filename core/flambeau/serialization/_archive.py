@@ -22,12 +22,14 @@ from collections.abc import Iterator
 from typing import IO, Any
 
 from flambeau.serialization._pickler import Structure
+from flambeau.serialization.options import save_options, skips_data
 from flambeau.serialization.storage import FileFormatError, overlapping
 
 ALIGNMENT = 64
 FORMAT_VERSION = b"3\n"
 READABLE_VERSIONS = range(1, 4)
 CHUNK = 1 << 24  # bytes checksummed and written at a time
+UNCHECKED = 0    # instead of a checksum where the writer made none
 _LOCAL_HEADER = struct.Struct("<4s5H3L2H")
 _PADDING_TAG = 0x4246  # "FB": the kind of zip extra field in which PyTorch's files have their padding
 _ZIP64_EXTRA = 20      # bytes of the extra field that records over 2 GiB have before the padding
@@ -57,21 +59,28 @@ def write(file: IO[bytes], name: str, structure: Structure) -> None:
         _add(archive, f"{name}/.storage_alignment", memoryview(str(ALIGNMENT).encode()))
         _add(archive, f"{name}/byteorder", memoryview(sys.byteorder.encode()))
         for key, storage in enumerate(structure.storages):
-            _add(archive, f"{name}/data/{key}", storage.buffer())
+            if skips_data():
+                _add(archive, f"{name}/data/{key}", None, storage.nbytes())
+            else:
+                _add(archive, f"{name}/data/{key}", storage.buffer())
         _add(archive, f"{name}/version", memoryview(FORMAT_VERSION))
         _add(archive, f"{name}/.data/serialization_id", memoryview(_serialization_id(archive)))
 
 
-def _add(archive: zipfile.ZipFile, name: str, data: memoryview) -> None:
+def _add(archive: zipfile.ZipFile, name: str, data: memoryview | None, nbytes: int = 0) -> None:
+    """Write a record: data, or room for `nbytes` that somebody else will fill in."""
+    nbytes = nbytes if data is None else data.nbytes
     info = zipfile.ZipInfo(name)
-    info.file_size = data.nbytes
-    large = data.nbytes > zipfile.ZIP64_LIMIT * 0.95
+    info.file_size = nbytes
+    large = nbytes > zipfile.ZIP64_LIMIT * 0.95
     header = _LOCAL_HEADER.size + len(name.encode()) + (_ZIP64_EXTRA if large else 0)
     padding = -(archive.fp.tell() + header + 4) % ALIGNMENT  # type: ignore[union-attr]
     info.extra = struct.pack("<2H", _PADDING_TAG, padding) + b"Z" * padding
     with archive.open(info, "w", force_zip64=large) as record:
-        for begin in range(0, data.nbytes, CHUNK):
-            record.write(data[begin:begin + CHUNK])
+        for begin in range(0, nbytes, CHUNK):
+            record.write(bytes(min(CHUNK, nbytes - begin)) if data is None else data[begin:begin + CHUNK])
+        if data is None or not save_options.compute_crc32:
+            record._crc = UNCHECKED  # type: ignore[attr-defined]
 
 
 def _serialization_id(archive: zipfile.ZipFile) -> bytes:
@@ -128,7 +137,7 @@ class Archive:
             if not _read_into(self._file, piece):
                 raise FileFormatError(f"load: the file ends inside the record {name!r}; it is truncated")
             checksum = zlib.crc32(piece, checksum)
-        if checksum != record.checksum:
+        if checksum != record.checksum != UNCHECKED:
             raise FileFormatError(f"load: the checksum of the record {name!r} is wrong; the file is damaged, copy or "
                                   "download it again")
         return data

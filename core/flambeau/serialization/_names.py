@@ -103,6 +103,8 @@ def find(module: str, name: str) -> Any:
         return getattr(rebuild, name)
     if full == "torch.storage._load_from_bytes":
         return load_from_bytes
+    if module == "torch._C._nn":   # functions that are written in C++ there
+        module = "torch.nn.functional"
     parts = (OURS + module.removeprefix(THEIRS)).split(".")
     for length in range(len(parts), 0, -1):
         found = _attribute(_imported(".".join(parts[:length])), name)

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 
 from flambeau.serialization import _names, rebuild
 from flambeau.serialization._unpickle import UnsafePickleError
+from flambeau.serialization.options import location_tag
 from flambeau.serialization.storage import FileFormatError, TypedStorage, UntypedStorage
 from flambeau.shapes import Size
 from flambeau.tensor import Tensor
@@ -59,7 +60,7 @@ class Describer:
             self._keys[storage] = len(self._keys), kind
             self._structure.storages.append(storage)
             self._structure.itemsizes.append(itemsize)
-        reference = ("storage", kind, str(self._keys[storage][0]), str(storage.device), storage.nbytes() // itemsize)
+        reference = ("storage", kind, str(self._keys[storage][0]), location_tag(storage), storage.nbytes() // itemsize)
         return (*reference, None) if self._legacy else reference  # None: a view of another storage, no longer used
 
     def _class_for(self, storage: UntypedStorage, dtype_name: str) -> _names.StorageClass:
@@ -85,7 +86,7 @@ class Describer:
 
     def reduce(self, value: Any) -> Any:
         """The format's description of what it writes in a way of its own; NotImplemented for everything else."""
-        if isinstance(value, Tensor) and _names.is_ours(type(value).__reduce_ex__.__module__):
+        if isinstance(value, Tensor) and type(value).__reduce_ex__ is Tensor.__reduce_ex__:
             if rebuild.is_a(value, "Buffer"):  # in PyTorch a buffer is a plain tensor
                 return self.layout(value)
             return rebuild.reduce_tensor(value, 2, self.layout)

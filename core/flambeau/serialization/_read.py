@@ -13,7 +13,7 @@ from typing import IO, Any
 
 from flambeau import dtypes
 from flambeau.errors import ArgumentTypeError, ArgumentValueError
-from flambeau.serialization import _legacy, _pickler
+from flambeau.serialization import _legacy, _pickler, options
 from flambeau.serialization._allowed import AllowList
 from flambeau.serialization._archive import READABLE_VERSIONS, Archive
 from flambeau.serialization._locations import Place, placing
@@ -30,7 +30,7 @@ Loader = Callable[[Any, Callable[[Any], Any]], Any]
 
 
 def load(f: Any, map_location: Any, pickle_module: ModuleType | None, weights_only: bool, mmap: bool,
-         options: dict[str, Any]) -> Any:
+         arguments: dict[str, Any]) -> Any:
     """What the public `load` does once its arguments have been sorted out."""
     if mmap and not isinstance(f, str | os.PathLike):
         raise ArgumentValueError("load: mmap=True needs a path, because only a file on disk can be mapped; leave mmap "
@@ -47,9 +47,9 @@ def load(f: Any, map_location: Any, pickle_module: ModuleType | None, weights_on
             reader = _legacy.LegacyReader(file, start, place)
         if not weights_only:
             return reader.load(lambda data, find: _pickler.unpickler(
-                pickle_module, data if hasattr(data, "read") else io.BytesIO(data), find, options).load())
+                pickle_module, data if hasattr(data, "read") else io.BytesIO(data), find, arguments).load())
         try:
-            return reader.load(_safely(options.get("encoding", "utf-8")))
+            return reader.load(_safely(arguments.get("encoding", "utf-8")))
         except UnsafePickleError as error:
             raise _explained(error) from error
 
@@ -107,7 +107,7 @@ class _ZipReader:
                                   "PyTorch, save torch.jit.load(path).state_dict() and load that here")
         self._check_version()
         self._order = bytes(self._archive.read("byteorder")).decode("latin-1") if "byteorder" in self._archive \
-            else "little"
+            else _assumed_order()
         if self._order not in ("little", "big"):
             raise FileFormatError(f"load: unknown byte order {self._order[:20]!r}; allowed: 'little', 'big'")
         self._map = _mapped(file) if mmap else None
@@ -142,6 +142,8 @@ class _ZipReader:
         if nbytes > record.size:
             raise FileFormatError(f"load: storage {key!r} is said to hold {nbytes} bytes, but its record has only "
                                   f"{record.size}; the file is damaged or was tampered with")
+        if options.skips_data():
+            return self._place(UntypedStorage.from_buffer(memoryview(bytearray(record.size))), location)
         swap = self._order != sys.byteorder
         if self._map is not None and not swap and record.begin % 16 == 0:
             data = self._map[record.begin:record.begin + record.size]
@@ -152,10 +154,24 @@ class _ZipReader:
         return self._place(UntypedStorage.from_buffer(data), location)
 
 
+def _assumed_order() -> str:
+    """The byte order of a file that does not say it."""
+    match options.load_options.endianness:
+        case options.LoadEndianness.NATIVE:
+            return sys.byteorder
+        case options.LoadEndianness.BIG:
+            return "big"
+    return "little"
+
+
 def _mapped(file: IO[bytes]) -> memoryview:
-    """The whole file as memory that is read when touched; changes stay private to this process."""
+    """The whole file as memory that is read when touched; changes stay private unless the options say otherwise."""
     import mmap
 
+    shared = options.load_options.mmap_flags == options.MAP_SHARED
+    if shared:
+        with open(file.name, "r+b") as writable:
+            return memoryview(mmap.mmap(writable.fileno(), 0, access=mmap.ACCESS_WRITE))
     return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
 
 

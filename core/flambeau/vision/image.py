@@ -1,8 +1,8 @@
 """What a dataset hands to its transform: a picture.
 
 With Pillow installed it is a PIL image, as programs written for torchvision expect. Pillow is not needed for the
-common case, a grey picture that becomes a tensor at once, so without it a light stand-in is used that has the size,
-the mode and the bytes. `ToTensor` gives the same numbers for both.
+common case, a picture that becomes a tensor at once, so without it a light stand-in is used that has the size, the
+mode and the bytes. `ToTensor` gives the same numbers for both.
 """
 
 from __future__ import annotations
@@ -17,22 +17,25 @@ from flambeau.tensor import Tensor
 
 
 class Image:
-    """A grey picture: `pixels` is a uint8 tensor of shape (height, width).
+    """A picture: `pixels` is a uint8 tensor of shape (height, width) if it is grey, (height, width, 3) in colour.
 
     >>> import flambeau as torch
     >>> Image(torch.zeros(28, 20, dtype=torch.uint8))
     <flambeau.vision.image.Image mode=L size=20x28>
     """
 
-    mode = "L"  # Pillow's name for eight bits of grey
-
     def __init__(self, pixels: Tensor) -> None:
         self.pixels = pixels
 
     @property
+    def mode(self) -> str:
+        """Pillow's name for eight bits of grey, or of each of three colours."""
+        return "L" if self.pixels.ndim == 2 else "RGB"
+
+    @property
     def size(self) -> tuple[int, int]:
         """Width and height, in Pillow's order."""
-        height, width = self.pixels.shape
+        height, width = self.pixels.shape[:2]
         return width, height
 
     @property
@@ -44,8 +47,12 @@ class Image:
         return self.size[1]
 
     def tobytes(self) -> bytes:
-        """The grey values row by row."""
+        """The values row by row."""
         return bytes(self.pixels.numpy().tobytes())
+
+    def planes(self) -> Tensor:
+        """The values as a tensor (channels, height, width)."""
+        return self.pixels.unsqueeze(0) if self.pixels.ndim == 2 else self.pixels.permute(2, 0, 1).contiguous()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
         array = self.pixels.numpy()
@@ -68,13 +75,17 @@ def pillow() -> ModuleType | None:
     return importlib.import_module("PIL.Image")
 
 
-def grey_image(pixels: Tensor) -> Any:
-    """A picture of the (height, width) uint8 tensor `pixels`: PIL's with Pillow, else an `Image`.
+def picture(pixels: Tensor) -> Any:
+    """A picture of a uint8 tensor (height, width) or (height, width, 3): PIL's with Pillow, else an `Image`.
 
     >>> import flambeau as torch
-    >>> grey_image(torch.zeros(28, 20, dtype=torch.uint8)).size
+    >>> picture(torch.zeros(28, 20, 3, dtype=torch.uint8)).size
     (20, 28)
     """
     library = pillow()
     image = Image(pixels)
-    return image if library is None else library.frombytes("L", image.size, image.tobytes())
+    return image if library is None else library.frombytes(image.mode, image.size, image.tobytes())
+
+
+grey_image = picture
+"""The name of `picture` for a tensor (height, width)."""

@@ -39,6 +39,11 @@ def index(high: int, *shape: int) -> tuple[Any, ...]:
     return ("index", shape, high)
 
 
+def places(high: int, *shape: int) -> tuple[Any, ...]:
+    """int64 numbers below `high`, (N, C, ...), of which no two are equal for one sample and channel."""
+    return ("places", shape, high)
+
+
 def signs(*shape: int) -> tuple[Any, ...]:
     """1 and -1, as a target."""
     return ("signs", shape)

@@ -49,6 +49,10 @@ def inputs(rng: Any, described: Any, dtype: Any) -> tuple[list[Array], list[bool
         if kind == "index":
             found.append(rng.integers(0, more[0], shape))
             continue
+        if kind == "places":
+            order = rng.random((*shape[:2], more[0])).argsort(-1)
+            found.append(order[..., :math.prod(shape[2:])].reshape(shape))
+            continue
         if kind in ("chance", "target"):
             drawn = rng.uniform(0.1, 0.9, shape)
         elif kind == "rows":

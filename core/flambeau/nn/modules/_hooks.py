@@ -48,6 +48,14 @@ class RemovableHandle:
     def __enter__(self) -> RemovableHandle:
         return self
 
+    def __getstate__(self) -> tuple[int, list[Any]]:
+        # The tables themselves, which a copy or a file holds once, with the module that they belong to.
+        return self.id, [reference() for reference in self._tables]
+
+    def __setstate__(self, state: tuple[int, list[Any]]) -> None:
+        self.id = state[0]
+        self._tables = [weakref.ref(OrderedDict() if table is None else table) for table in state[1]]
+
     def __exit__(self, *exc: object) -> None:
         self.remove()
 

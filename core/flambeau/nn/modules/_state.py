@@ -16,7 +16,7 @@ from flambeau.autograd import no_grad
 from flambeau.errors import ArgumentError, ArgumentTypeError
 from flambeau.nn.modules import _hooks
 from flambeau.nn.modules._tree import ModuleTree
-from flambeau.nn.parameter import Parameter
+from flambeau.nn.parameter import Parameter, is_lazy
 from flambeau.tensor import Tensor
 
 if TYPE_CHECKING:
@@ -202,6 +202,10 @@ class ModuleState(ModuleTree):
                 f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from '
                 f"checkpoint but received {type(value)}"
             )
+        if is_lazy(target) and is_lazy(value):   # neither has values yet
+            if assign:
+                setattr(self, name, value)
+            return None
         # Checkpoints of PyTorch before 0.4 hold one-element vectors where there are scalars now.
         if target.dim() == 0 and value.dim() == 1 and not assign and len(value) == 1:
             value = value[0]

@@ -8,6 +8,7 @@ from typing import Any
 from flambeau.errors import ArgumentValueError
 from flambeau.nn import functional as F, init
 from flambeau.nn.modules.module import Module
+from flambeau.nn.modules.multihead import MultiheadAttention as MultiheadAttention  # where PyTorch's pickles look
 from flambeau.nn.parameter import Parameter
 from flambeau.ops.creation import empty
 from flambeau.tensor import Tensor

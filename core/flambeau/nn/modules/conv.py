@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable
 from typing import Any
 
-from flambeau.errors import ArgumentValueError
+from flambeau.errors import ArgumentValueError, ShapeError
 from flambeau.nn import functional as F, init
+from flambeau.nn.modules.lazy import LazyModuleMixin
 from flambeau.nn.modules.module import Module
 from flambeau.nn.modules.utils import _pair, _reverse_repeat_tuple, _single, _triple
-from flambeau.nn.parameter import Parameter
+from flambeau.nn.parameter import Parameter, UninitializedParameter
 from flambeau.ops.creation import empty
 from flambeau.tensor import Tensor
 
-__all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d"]
+__all__ = ["Conv1d", "Conv2d", "Conv3d", "ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d", "LazyConv1d",
+           "LazyConv2d", "LazyConv3d", "LazyConvTranspose1d", "LazyConvTranspose2d", "LazyConvTranspose3d"]
 
 Extent = int | tuple[int, ...]
 
@@ -26,6 +29,7 @@ class _ConvNd(Module):
 
     weight: Parameter
     bias: Parameter | None
+    _function: Callable[..., Tensor]
 
     def __init__(
         self,
@@ -94,13 +98,13 @@ class _ConvNd(Module):
         if not hasattr(self, "padding_mode"):
             self.padding_mode = "zeros"
 
-    def _convolve(self, convolution: Callable[..., Tensor], input: Tensor) -> Tensor:
-        """Apply ``convolution``, after padding the input here where the mode is not zeros."""
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        """Apply the layer with other parameters; pads the input here where the mode is not zeros."""
         padding: Any = self.padding
         if self.padding_mode != "zeros":
             input = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
             padding = 0
-        return convolution(input, self.weight, self.bias, self.stride, padding, self.dilation, self.groups)
+        return type(self)._function(input, weight, bias, self.stride, padding, self.dilation, self.groups)
 
 
 def _check_conv(
@@ -156,6 +160,8 @@ class Conv1d(_ConvNd):
     torch.Size([1, 4, 8])
     """
 
+    _function: Callable[..., Tensor] = staticmethod(F.conv1d)
+
     def __init__(
         self,
         in_channels: int,
@@ -177,7 +183,7 @@ class Conv1d(_ConvNd):
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the layer."""
-        return self._convolve(F.conv1d, input)
+        return self._conv_forward(input, self.weight, self.bias)
 
 
 class Conv2d(_ConvNd):
@@ -203,6 +209,8 @@ class Conv2d(_ConvNd):
     torch.Size([4, 8, 28, 28])
     """
 
+    _function: Callable[..., Tensor] = staticmethod(F.conv2d)
+
     def __init__(
         self,
         in_channels: int,
@@ -224,7 +232,7 @@ class Conv2d(_ConvNd):
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the layer."""
-        return self._convolve(F.conv2d, input)
+        return self._conv_forward(input, self.weight, self.bias)
 
 
 class Conv3d(_ConvNd):
@@ -234,6 +242,8 @@ class Conv3d(_ConvNd):
     >>> torch.nn.Conv3d(1, 2, 3)(torch.zeros(1, 1, 4, 4, 4)).shape
     torch.Size([1, 2, 2, 2, 2])
     """
+
+    _function: Callable[..., Tensor] = staticmethod(F.conv3d)
 
     def __init__(
         self,
@@ -256,14 +266,13 @@ class Conv3d(_ConvNd):
 
     def forward(self, input: Tensor) -> Tensor:
         """Apply the layer."""
-        return self._convolve(F.conv3d, input)
+        return self._conv_forward(input, self.weight, self.bias)
 
 
 class _ConvTransposeNd(_ConvNd):
     """What the transposed convolutions share: their options, and `output_size` instead of an output padding."""
 
     _parse: Callable[[Any], tuple[int, ...]]
-    _function: Callable[..., Tensor]
 
     def __init__(
         self,
@@ -290,25 +299,38 @@ class _ConvTransposeNd(_ConvNd):
 
     def forward(self, input: Tensor, output_size: list[int] | tuple[int, ...] | None = None) -> Tensor:
         """Apply the layer; `output_size` chooses among the sizes that a stride above 1 leaves open."""
-        extra = self.output_padding if output_size is None else self._extra(input, tuple(output_size))
+        extra = self._output_padding(input, output_size, self.stride, self.padding, self.kernel_size,
+                                     len(self.kernel_size), self.dilation)
         return type(self)._function(input, self.weight, self.bias, self.stride, self.padding, extra, self.groups,
                                     self.dilation)
 
-    def _extra(self, input: Tensor, wanted: tuple[int, ...]) -> tuple[int, ...]:
+    def _output_padding(self, input: Tensor, output_size: Any, stride: Any, padding: Any, kernel_size: Any,
+                        num_spatial_dims: int, dilation: Any = None) -> tuple[int, ...]:
         """The output padding that gives the wanted size; ValueError where none does."""
-        dims = len(self.kernel_size)
+        if output_size is None:
+            return self.output_padding
+        dims, wanted = num_spatial_dims, tuple(output_size)
         if len(wanted) not in (dims, input.dim()):
-            raise ArgumentValueError(f"{type(self).__name__}: output_size must have {dims} or {input.dim()} elements, "
-                                     f"but got {len(wanted)}")
+            raise ArgumentValueError(f"ConvTranspose{dims}D: for {input.dim()}D input, output_size must have {dims} or "
+                                     f"{input.dim()} elements (got {len(wanted)})")
         wanted = wanted[-dims:]
-        padding = tuple(map(int, self.padding))
-        least = [(size - 1) * step - 2 * pad + reach * (extent - 1) + 1 for size, step, pad, reach, extent in zip(
-            input.shape[-dims:], self.stride, padding, self.dilation, self.kernel_size, strict=True)]
-        most = [size + step - 1 for size, step in zip(least, self.stride, strict=True)]
+        dilation = (1,) * dims if dilation is None else dilation
+        least = [(size - 1) * step - 2 * int(pad) + reach * (extent - 1) + 1 for size, step, pad, reach, extent in zip(
+            input.shape[-dims:], stride, padding, dilation, kernel_size, strict=True)]
+        most = [size + step - 1 for size, step in zip(least, stride, strict=True)]
         if not all(low <= size <= high for low, size, high in zip(least, wanted, most, strict=True)):
             raise ArgumentValueError(f"requested an output size of {list(wanted)}, but valid sizes range from {least} "
                                      f"to {most} (for an input of {list(input.shape[-dims:])})")
         return tuple(size - low for size, low in zip(wanted, least, strict=True))
+
+
+class _ConvTransposeMixin(_ConvTransposeNd):
+    """Deprecated name of ``_ConvTransposeNd``; warns that it is."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        warnings.warn("_ConvTransposeMixin is a deprecated internal class. Use _ConvTransposeNd", FutureWarning,
+                      stacklevel=2)
+        super().__init__(*args, **kwargs)
 
 
 class ConvTranspose1d(_ConvTransposeNd):
@@ -349,3 +371,230 @@ class ConvTranspose3d(_ConvTransposeNd):
 
     _parse = staticmethod(_triple)
     _function: Callable[..., Tensor] = staticmethod(F.conv_transpose3d)
+
+
+# ---------------------------------------------------------------------------------------------- lazy ones
+class _LazyConvXdMixin(LazyModuleMixin):
+    """What lazy convolutions share: the number of input channels is that of the first input."""
+
+    groups: int
+    transposed: bool
+    in_channels: int
+    out_channels: int
+    kernel_size: tuple[int, ...]
+    weight: Any
+    bias: Any
+
+    def _prepare(self, out_channels: int, bias: bool, device: Any, dtype: Any) -> None:
+        """After the construction as an empty layer: parameters without a shape."""
+        self.weight = UninitializedParameter(device=device, dtype=dtype)
+        self.out_channels = out_channels
+        if bias:
+            self.bias = UninitializedParameter(device=device, dtype=dtype)
+
+    def reset_parameters(self) -> None:
+        """Draw the starting values, once there are parameters."""
+        if not self.has_uninitialized_params() and self.in_channels != 0:
+            super().reset_parameters()  # type: ignore[misc]  # of the convolution that this is mixed with
+
+    def initialize_parameters(self, input: Tensor, *args: Any, **kwargs: Any) -> None:
+        """Make the parameters fit the input. ValueError for channels that the groups do not divide."""
+        if not self.has_uninitialized_params():
+            return
+        self.in_channels = self._get_in_channels(input)
+        if self.in_channels % self.groups != 0:
+            raise ArgumentValueError("in_channels must be divisible by groups")
+        first, second = self.out_channels, self.in_channels
+        if self.transposed:
+            first, second = second, first
+        self.weight.materialize((first, second // self.groups, *self.kernel_size))
+        if self.bias is not None:
+            self.bias.materialize((self.out_channels,))
+        self.reset_parameters()
+
+    def _get_in_channels(self, input: Tensor) -> int:
+        alone = self._get_num_spatial_dims() + 1
+        if input.dim() not in (alone, alone + 1):
+            raise ShapeError(f"Expected {alone}D (unbatched) or {alone + 1}D (batched) input to {type(self).__name__}, "
+                             f"but got input of size: {input.shape}")
+        return int(input.shape[-alone])
+
+    def _get_num_spatial_dims(self) -> int:
+        return len(self.kernel_size)
+
+
+class LazyConv1d(_LazyConvXdMixin, Conv1d):
+    """``Conv1d`` without ``in_channels``, which its first input tells; the other arguments are the same.
+
+    >>> import flambeau as torch
+    >>> layer = torch.nn.LazyConv1d(4, 3)
+    >>> layer(torch.zeros(1, 2, 5)).shape
+    torch.Size([1, 4, 3])
+    """
+
+    cls_to_become = Conv1d
+
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Extent,
+        stride: Extent = 1,
+        padding: str | Extent = 0,
+        dilation: Extent = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(0, 0, kernel_size, stride, padding, dilation, groups, False, padding_mode, device, dtype)
+        self._prepare(out_channels, bias, device, dtype)
+
+
+class LazyConv2d(_LazyConvXdMixin, Conv2d):
+    """``Conv2d`` without ``in_channels``, which its first input tells; the other arguments are the same.
+
+    >>> import flambeau as torch
+    >>> layer = torch.nn.LazyConv2d(4, 3)
+    >>> layer(torch.zeros(1, 2, 5, 5)).shape
+    torch.Size([1, 4, 3, 3])
+    """
+
+    cls_to_become = Conv2d
+
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Extent,
+        stride: Extent = 1,
+        padding: str | Extent = 0,
+        dilation: Extent = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(0, 0, kernel_size, stride, padding, dilation, groups, False, padding_mode, device, dtype)
+        self._prepare(out_channels, bias, device, dtype)
+
+
+class LazyConv3d(_LazyConvXdMixin, Conv3d):
+    """``Conv3d`` without ``in_channels``, which its first input tells; the other arguments are the same.
+
+    >>> import flambeau as torch
+    >>> layer = torch.nn.LazyConv3d(4, 3)
+    >>> layer(torch.zeros(1, 2, 5, 5, 5)).shape
+    torch.Size([1, 4, 3, 3, 3])
+    """
+
+    cls_to_become = Conv3d
+
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Extent,
+        stride: Extent = 1,
+        padding: str | Extent = 0,
+        dilation: Extent = 1,
+        groups: int = 1,
+        bias: bool = True,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(0, 0, kernel_size, stride, padding, dilation, groups, False, padding_mode, device, dtype)
+        self._prepare(out_channels, bias, device, dtype)
+
+
+class LazyConvTranspose1d(_LazyConvXdMixin, ConvTranspose1d):
+    """``ConvTranspose1d`` without ``in_channels``, which its first input tells; the other arguments are the same.
+
+    >>> import flambeau as torch
+    >>> layer = torch.nn.LazyConvTranspose1d(4, 2)
+    >>> layer(torch.zeros(1, 2, 3)).shape
+    torch.Size([1, 4, 4])
+    """
+
+    cls_to_become = ConvTranspose1d
+
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Extent,
+        stride: Extent = 1,
+        padding: Extent = 0,
+        output_padding: Extent = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Extent = 1,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            0, 0, kernel_size, stride, padding, output_padding, groups, False, dilation, padding_mode, device, dtype
+        )
+        self._prepare(out_channels, bias, device, dtype)
+
+
+class LazyConvTranspose2d(_LazyConvXdMixin, ConvTranspose2d):
+    """``ConvTranspose2d`` without ``in_channels``, which its first input tells; the other arguments are the same.
+
+    >>> import flambeau as torch
+    >>> layer = torch.nn.LazyConvTranspose2d(4, 2)
+    >>> layer(torch.zeros(1, 2, 3, 3)).shape
+    torch.Size([1, 4, 4, 4])
+    """
+
+    cls_to_become = ConvTranspose2d
+
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Extent,
+        stride: Extent = 1,
+        padding: Extent = 0,
+        output_padding: Extent = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Extent = 1,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            0, 0, kernel_size, stride, padding, output_padding, groups, False, dilation, padding_mode, device, dtype
+        )
+        self._prepare(out_channels, bias, device, dtype)
+
+
+class LazyConvTranspose3d(_LazyConvXdMixin, ConvTranspose3d):
+    """``ConvTranspose3d`` without ``in_channels``, which its first input tells; the other arguments are the same.
+
+    >>> import flambeau as torch
+    >>> layer = torch.nn.LazyConvTranspose3d(4, 2)
+    >>> layer(torch.zeros(1, 2, 3, 3, 3)).shape
+    torch.Size([1, 4, 4, 4, 4])
+    """
+
+    cls_to_become = ConvTranspose3d
+
+    def __init__(
+        self,
+        out_channels: int,
+        kernel_size: Extent,
+        stride: Extent = 1,
+        padding: Extent = 0,
+        output_padding: Extent = 0,
+        groups: int = 1,
+        bias: bool = True,
+        dilation: Extent = 1,
+        padding_mode: str = "zeros",
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            0, 0, kernel_size, stride, padding, output_padding, groups, False, dilation, padding_mode, device, dtype
+        )
+        self._prepare(out_channels, bias, device, dtype)

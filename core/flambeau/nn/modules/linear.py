@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from flambeau.autograd import no_grad
 from flambeau.errors import ArgumentValueError
 from flambeau.nn import functional as F, init
+from flambeau.nn.modules.lazy import LazyModuleMixin
 from flambeau.nn.modules.module import Module
-from flambeau.nn.parameter import Parameter
+from flambeau.nn.parameter import Parameter, UninitializedParameter
 from flambeau.ops.creation import empty
 from flambeau.tensor import Tensor
 
-__all__ = ["Bilinear", "Identity", "Linear"]
+__all__ = ["Bilinear", "Identity", "LazyLinear", "Linear"]
 
 
 class Identity(Module):
@@ -88,6 +90,10 @@ class Linear(Module):
         return f"in_features={self.in_features}, out_features={self.out_features}, bias={self.bias is not None}"
 
 
+class NonDynamicallyQuantizableLinear(Linear):
+    """The output projection of attention: ``Linear``, under the name by which PyTorch's quantisation leaves it out."""
+
+
 class Bilinear(Module):
     """``y_k = x1ᵀ W_k x2 + b_k`` over the last dimension of two inputs.
 
@@ -146,3 +152,49 @@ class Bilinear(Module):
             f"in1_features={self.in1_features}, in2_features={self.in2_features}, "
             f"out_features={self.out_features}, bias={self.bias is not None}"
         )
+
+
+class LazyLinear(LazyModuleMixin, Linear):
+    """``Linear`` whose ``in_features`` is the last dimension of its first input.
+
+    Args:
+        out_features: size of the output's last dimension.
+        bias: whether a bias is learned.
+        device: where the parameters live.
+        dtype: the parameters' dtype.
+
+    >>> import flambeau as torch
+    >>> layer = torch.nn.LazyLinear(3)
+    >>> layer(torch.zeros(2, 5)).shape, layer.weight.shape
+    (torch.Size([2, 3]), torch.Size([3, 5]))
+    """
+
+    cls_to_become = Linear
+
+    def __init__(self, out_features: int, bias: bool = True, device: Any = None, dtype: Any = None) -> None:
+        super().__init__(0, 0, False)
+        self.weight = UninitializedParameter(device=device, dtype=dtype)
+        self.out_features = out_features
+        if bias:
+            self.bias = UninitializedParameter(device=device, dtype=dtype)
+
+    def reset_parameters(self) -> None:
+        """Draw the starting values, once there are parameters."""
+        if not self.has_uninitialized_params() and self.in_features != 0:
+            super().reset_parameters()
+
+    def initialize_parameters(self, input: Tensor) -> None:
+        """Make the parameters fit the input."""
+        size = input.shape[-1]
+        if self.has_uninitialized_params():
+            with no_grad():
+                self.in_features = size
+                self.weight.materialize((self.out_features, size))  # type: ignore[attr-defined]
+                if self.bias is not None:
+                    self.bias.materialize((self.out_features,))  # type: ignore[attr-defined]
+                self.reset_parameters()
+        if self.in_features == 0:   # the parameters came from a state dict
+            if size != self.weight.shape[-1]:
+                raise AssertionError(f"The in_features inferred from input: {size} is not equal to in_features from "
+                                     f"self.weight: {self.weight.shape[-1]}")
+            self.in_features = size

@@ -285,8 +285,8 @@ class Module(ModuleState):
         return self._apply(lambda tensor: tensor.bfloat16() if tensor.is_floating_point() else tensor)
 
     def share_memory(self: Self) -> Self:
-        """Accepted and without effect: worker processes get copies."""
-        return self
+        """Move parameters and buffers to memory that other processes see, see `Tensor.share_memory_`."""
+        return self._apply(lambda tensor: tensor.share_memory_())
 
     # --- modes and gradients ----------------------------------------------------------------------------------
 
@@ -350,6 +350,13 @@ class Module(ModuleState):
             return f"{self._get_name()}({''.join(extra)})"
         inner = "\n  ".join(extra + children)
         return f"{self._get_name()}(\n  {inner}\n)"
+
+    def _replicate_for_data_parallel(self: Self) -> Self:
+        """A module like this one with tables of its own, and no parameters yet."""
+        replica = self.__new__(type(self))
+        replica.__dict__.update(self.__dict__, _parameters={}, _buffers=self._buffers.copy(),
+                                _modules=self._modules.copy(), _is_replica=True)
+        return replica
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         own = self.__dict__

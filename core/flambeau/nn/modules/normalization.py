@@ -1,10 +1,11 @@
-"""Normalisation by statistics of each sample alone."""
+"""Normalisation by statistics of each sample alone, or of neighbouring channels."""
 
 from __future__ import annotations
 
 from numbers import Integral
 from typing import Any
 
+from flambeau.autograd import Function
 from flambeau.errors import ArgumentValueError
 from flambeau.nn import functional as F, init
 from flambeau.nn.modules.module import Module
@@ -12,7 +13,7 @@ from flambeau.nn.parameter import Parameter
 from flambeau.ops.creation import empty
 from flambeau.tensor import Tensor
 
-__all__ = ["GroupNorm", "LayerNorm", "RMSNorm"]
+__all__ = ["CrossMapLRN2d", "GroupNorm", "LayerNorm", "LocalResponseNorm", "RMSNorm"]
 
 
 def _shape(normalized_shape: Any) -> tuple[int, ...]:
@@ -188,3 +189,100 @@ class RMSNorm(Module):
     def extra_repr(self) -> str:
         """The options."""
         return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+
+
+class LocalResponseNorm(Module):
+    """(N, C, *) divided by ``(k + alpha * mean square over neighbouring channels) ** beta``.
+
+    Args:
+        size: how many channels take part.
+        alpha: what their mean square is multiplied by.
+        beta: the exponent.
+        k: what is added.
+
+    >>> import flambeau as torch
+    >>> torch.nn.LocalResponseNorm(2)(torch.zeros(3, 5, 4)).shape
+    torch.Size([3, 5, 4])
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0) -> None:
+        super().__init__()
+        self.size = size
+        self.alpha = alpha
+        self.beta = beta
+        self.k = k
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the layer."""
+        return F.local_response_norm(input, self.size, self.alpha, self.beta, self.k)
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"
+
+
+def _summed(values: Tensor, rows: list[list[bool]]) -> Tensor:
+    """(N, C, H, W) with sums over those channels that each row of a table names."""
+    table = values.new_tensor([[float(each) for each in row] for row in rows])
+    return (table @ values.flatten(2)).reshape(values.shape)
+
+
+class _CrossMapLRN(Function):
+    """A function of its own because PyTorch's gradient is not that of its values."""
+
+    @staticmethod
+    def forward(ctx: Any, input: Tensor, size: int, alpha: float, beta: float, k: float) -> Tensor:
+        """What has left the window goes out of the sum, but not the first channel."""
+        reach, count = int((size - 1) / 2 + 1), input.shape[1]
+        rows = [[abs(mine - other) < reach or (other == 0 and mine >= reach) for other in range(count)]
+                for mine in range(count)]
+        scale = _summed(input * input, rows) * (alpha / size) + k
+        ctx.options = size, alpha, beta
+        ctx.save_for_backward(input, scale)
+        return input * scale ** -beta
+
+    @staticmethod
+    def backward(ctx: Any, g: Tensor) -> Any:
+        """The share of the channel's own element, and that of the sums it is in."""
+        (input, scale), (size, alpha, beta) = ctx.saved_tensors, ctx.options
+        low, count = -int(size - (size - 1) / 2), input.shape[1]
+        rows = [[low <= other - mine < low + size for other in range(count)] for mine in range(count)]
+        powers = scale ** -beta
+        shared = _summed(g * input * powers / scale, rows)
+        return g * powers - input * shared * (2 * alpha * beta / size), None, None, None, None
+
+
+class CrossMapLRN2d(Module):
+    """(N, C, H, W) normalised over neighbouring channels as early networks did it; ``LocalResponseNorm`` replaces it.
+
+    The numbers are those of PyTorch's layer, whose windows are not quite symmetric: the first channel stays in the
+    sums of later ones, and the windows of its gradient lie one channel lower.
+
+    Args:
+        size: how many channels take part.
+        alpha: what their mean square is multiplied by.
+        beta: the exponent.
+        k: what is added.
+
+    >>> import flambeau as torch
+    >>> torch.nn.CrossMapLRN2d(3)(torch.zeros(1, 4, 2, 2)).shape
+    torch.Size([1, 4, 2, 2])
+    """
+
+    def __init__(self, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1) -> None:
+        super().__init__()
+        self.size = size
+        self.alpha = alpha
+        self.beta = beta
+        self.k = k
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Apply the layer. ValueError for an input that is not 4D."""
+        if input.dim() != 4:
+            raise ArgumentValueError(f"CrossMapLRN2d: Expected input to be 4D, got {input.dim()}D instead.")
+        result: Tensor = _CrossMapLRN.apply(input, self.size, self.alpha, self.beta, self.k)
+        return result
+
+    def extra_repr(self) -> str:
+        """The options."""
+        return f"{self.size}, alpha={self.alpha}, beta={self.beta}, k={self.k}"

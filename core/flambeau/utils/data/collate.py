@@ -8,7 +8,9 @@ libraries are known by `__array_interface__`, so that no array library needs to 
 from __future__ import annotations
 
 import copy
+import importlib
 from collections.abc import Callable, Mapping, MutableMapping, MutableSequence, Sequence
+from functools import cache
 from typing import Any
 
 import flambeau
@@ -18,6 +20,14 @@ from flambeau.tensor import Tensor
 CollateMap = Mapping[Any, Callable[..., Any]]
 
 _UNCONVERTIBLE = "SUO"  # array kinds without a tensor: byte strings, text, Python objects
+
+
+@cache
+def _array_library() -> tuple[Any, Callable[[Sequence[Any]], Any]]:
+    """The type of the arrays that `Tensor.numpy()` gives, and the function of their library that stacks them."""
+    kind = type(flambeau.empty(0).numpy())
+    stack: Callable[[Sequence[Any]], Any] = importlib.import_module(kind.__module__.partition(".")[0]).stack
+    return kind, stack
 
 
 def _is_array(value: Any) -> bool:
@@ -81,7 +91,7 @@ def collate(batch: Sequence[Any], *, collate_fn_map: CollateMap | None = None) -
     table = collate_fn_map or {}
     join = table.get(type(sample))
     if join is None and _is_array(sample):
-        join = _collate_arrays
+        join = collate_numpy_array_fn
     if join is None:
         join = next((function for kind, function in table.items() if isinstance(sample, kind)), None)
     if join is not None:
@@ -114,35 +124,39 @@ def _collate_sequences(batch: Sequence[Any], table: CollateMap | None) -> Any:
     return joined if isinstance(sample, tuple) else _rebuild(sample, joined)
 
 
-def _collate_tensors(batch: Sequence[Any], *, collate_fn_map: CollateMap | None = None) -> Any:
+def collate_tensor_fn(batch: Sequence[Any], *, collate_fn_map: CollateMap | None = None) -> Any:
     return flambeau.stack(list(batch), 0)
 
 
-def _collate_arrays(batch: Sequence[Any], *, collate_fn_map: CollateMap | None = None) -> Any:
+def collate_numpy_array_fn(batch: Sequence[Any], *, collate_fn_map: CollateMap | None = None) -> Any:
     dtype = batch[0].dtype
     if dtype.kind in _UNCONVERTIBLE:
         raise _unknown(dtype)
+    kind, stack = _array_library()
+    first = batch[0]
+    if all(type(array) is kind and array.dtype == first.dtype and array.shape == first.shape for array in batch):
+        return flambeau.from_numpy(stack(batch))  # several times as quick as a tensor of each
     return flambeau.stack([flambeau.as_tensor(array) for array in batch], 0)
 
 
-def _collate_floats(batch: Sequence[Any], *, collate_fn_map: CollateMap | None = None) -> Any:
+def collate_float_fn(batch: Sequence[Any], *, collate_fn_map: CollateMap | None = None) -> Any:
     return flambeau.as_tensor(batch, dtype=float64)
 
 
-def _collate_ints(batch: Sequence[Any], *, collate_fn_map: CollateMap | None = None) -> Any:
+def collate_int_fn(batch: Sequence[Any], *, collate_fn_map: CollateMap | None = None) -> Any:
     return flambeau.as_tensor(batch)
 
 
-def _keep(batch: Sequence[Any], *, collate_fn_map: CollateMap | None = None) -> Any:
+def collate_str_fn(batch: Sequence[Any], *, collate_fn_map: CollateMap | None = None) -> Any:
     return batch
 
 
 default_collate_fn_map: dict[Any, Callable[..., Any]] = {
-    Tensor: _collate_tensors,
-    float: _collate_floats,
-    int: _collate_ints,
-    str: _keep,
-    bytes: _keep,
+    Tensor: collate_tensor_fn,
+    float: collate_float_fn,
+    int: collate_int_fn,
+    str: collate_str_fn,
+    bytes: collate_str_fn,
 }
 
 

@@ -20,9 +20,11 @@ from flambeau.utils.data.dataset import IterableDataset
 from flambeau.utils.data.fetch import make_fetch
 from flambeau.utils.data.info import get_worker_info
 from flambeau.utils.data.pinning import pin_memory
+from flambeau.utils.data.position import Position
 from flambeau.utils.data.sampler import BatchSampler, RandomSampler, SequentialSampler, draw_seed
 
 if TYPE_CHECKING:
+    from flambeau.utils.data.resuming import Progress
     from flambeau.utils.data.workers import WorkerIterator
 
 __all__ = ["DataLoader", "default_collate", "default_convert", "get_worker_info"]
@@ -30,6 +32,13 @@ __all__ = ["DataLoader", "default_collate", "default_convert", "get_worker_info"
 T_co = TypeVar("T_co", covariant=True)
 
 _FIXED = frozenset({"batch_size", "batch_sampler", "sampler", "drop_last", "dataset", "persistent_workers"})
+
+
+class _DatasetKind:
+    """The two kinds of datasets, as PyTorch numbers them."""
+
+    Map = 0
+    Iterable = 1
 
 
 class DataLoader(Generic[T_co]):
@@ -66,6 +75,8 @@ class DataLoader(Generic[T_co]):
     [2, 3] [20, 30]
     [4] [40]
     """
+
+    snapshot_every_n_steps = 1  # how often a worker sends the state of its stream along; see StatefulDataLoader
 
     def __init__(
         self,
@@ -104,6 +115,8 @@ class DataLoader(Generic[T_co]):
         self._set_sampling(batch_size, bool(shuffle), sampler, batch_sampler, drop_last)
         self.collate_fn = collate_fn or (default_convert if self.batch_sampler is None else default_collate)
         self._kept: WorkerIterator | None = None
+        self._progress: Progress | None = None
+        self._resume: dict[str, Any] | None = None
         self._reported_length: int | None = None
         self._ready = True
         _warn_many_workers(num_workers)
@@ -143,18 +156,27 @@ class DataLoader(Generic[T_co]):
         super().__setattr__(name, value)
 
     @property
+    def _auto_collation(self) -> bool:
+        return self.batch_sampler is not None
+
+    @property
+    def _dataset_kind(self) -> int:
+        return _DatasetKind.Iterable if isinstance(self.dataset, IterableDataset) else _DatasetKind.Map
+
+    @property
     def _index_sampler(self) -> Iterable[Any]:
         return self.sampler if self.batch_sampler is None else self.batch_sampler
 
     def __iter__(self) -> Iterator[Any]:
+        resume, self._resume = self._resume, None
         if self.num_workers == 0:
-            return _LocalIterator(self)
+            return _LocalIterator(self, resume)
         from flambeau.utils.data.workers import WorkerIterator
 
         if not self.persistent_workers:
-            return WorkerIterator(self)
-        if self._kept is None or self._kept.closed:
-            self._kept = WorkerIterator(self)
+            return WorkerIterator(self, resume)
+        if self._kept is None or self._kept.closed or resume is not None:
+            self._kept = WorkerIterator(self, resume)
         else:
             self._kept.restart()
         return self._kept
@@ -167,16 +189,66 @@ class DataLoader(Generic[T_co]):
             return length
         return length // self.batch_size if self.drop_last else -(-length // self.batch_size)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Where the latest iteration is, as plain data that `torch.save` writes and `torch.load` reads safely.
+
+        The state holds the place in the sampler's order, what the workers' random streams and the dataset's own state
+        (if it has a `state_dict`) were after the batch handed out last, and the random stream that the next epochs
+        draw from: the loader's `generator` or, without one, the global stream.
+
+        >>> import flambeau as torch
+        >>> from flambeau.utils.data import DataLoader
+        >>> loader = DataLoader(range(5), batch_size=2)
+        >>> first = next(iter(loader))
+        >>> again = DataLoader(range(5), batch_size=2)
+        >>> again.load_state_dict(loader.state_dict())
+        >>> [batch.tolist() for batch in again]
+        [[2, 3], [4]]
+        """
+        from flambeau.utils.data import resuming
+
+        return resuming.state_of_loader(self)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Let the next iteration go on where the loader was whose `state_dict()` this is.
+
+        It yields the remaining batches, and the epochs after it are those of the run that was not interrupted. The
+        loader must be built as that one was. Without a `generator`, the global random stream is put back to what it
+        was when the state was saved; a program that keeps `torch.get_rng_state()` too sets it after this call.
+
+        Raises ValueError for what is no such state, RuntimeError (here or when the iteration begins) where the
+        dataset, the sampler or the number of workers do not fit it.
+        """
+        from flambeau.utils.data import resuming
+
+        self._resume = resuming.load_into_loader(self, state_dict)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # An iteration stays in its process: a copy of the loader starts with its first batch.
+        return {**self.__dict__, "_kept": None, "_progress": None}
+
 
 class LoaderIterator(Iterator[Any]):
     """What both kinds of iteration share: the base seed, the sampler's position and the count of batches."""
 
-    def __init__(self, loader: DataLoader[Any]) -> None:
+    def __init__(self, loader: DataLoader[Any], resume: dict[str, Any] | None) -> None:
         self._loader = loader
-        self._indices = iter(loader._index_sampler)
-        self._base_seed = draw_seed(loader.generator)
-        self._yielded = 0
+        self._base_seed: int = -1
+        self._begin(resume)
         self._pins = bool(loader.pin_memory) and _can_pin()
+
+    def _begin(self, resume: dict[str, Any] | None) -> None:
+        """Begin an epoch, or go on in one; the first draws its seed after the sampler's iteration has begun."""
+        from flambeau.utils.data.resuming import Progress
+
+        loader = self._loader
+        epoch = resume and resume.get("epoch")
+        position = Position(loader, epoch and epoch["sampler"])
+        if resume is not None and "base_seed" in resume:
+            self._base_seed = resume["base_seed"]
+        elif self._base_seed < 0:
+            self._base_seed = draw_seed(loader.generator)
+        self._progress = loader._progress = Progress(position, self._base_seed, resume)
 
     def __len__(self) -> int:
         return len(self._loader._index_sampler)  # type: ignore[arg-type]
@@ -191,13 +263,13 @@ class LoaderIterator(Iterator[Any]):
 
     def _count(self) -> None:
         """Count a batch, and say so once when a stream turns out longer than it reported."""
-        self._yielded += 1
+        self._progress.count()
         reported = self._loader._reported_length
-        if reported is not None and self._yielded > reported:
+        if reported is not None and self._progress.yielded > reported:
             warnings.warn(
                 f"Length of IterableDataset {self._loader.dataset} was reported to be {reported}, but "
-                f"{self._yielded} samples have been fetched. With worker processes, each iterates a copy of its "
-                "own: share the data out with get_worker_info()",
+                f"{self._progress.yielded} samples have been fetched. With worker processes, each iterates a copy of "
+                "its own: share the data out with get_worker_info()",
                 stacklevel=4,
             )
 
@@ -205,12 +277,33 @@ class LoaderIterator(Iterator[Any]):
 class _LocalIterator(LoaderIterator):
     """Loads in this process, a batch when it is asked for."""
 
-    def __init__(self, loader: DataLoader[Any]) -> None:
-        super().__init__(loader)
-        self._fetch = make_fetch(loader.dataset, loader.batch_sampler is not None, loader.collate_fn, loader.drop_last)
+    def __init__(self, loader: DataLoader[Any], resume: dict[str, Any] | None) -> None:
+        super().__init__(loader, resume)
+        epoch = resume and resume.get("epoch")
+        self._fetch = make_fetch(loader.dataset, loader.batch_sampler is not None, loader.collate_fn, loader.drop_last,
+                                 epoch and epoch.get("fetch"))
+        self._progress.fetch = self._fetch
 
     def __next__(self) -> Any:
-        return self._hand_out(self._fetch(next(self._indices)))
+        try:
+            batch = self._fetch(next(self._progress.position))
+        except StopIteration:
+            self._progress.finished = True
+            raise
+        return self._hand_out(batch)
+
+
+# The names that programs know these by.
+_BaseDataLoaderIter = LoaderIterator
+_SingleProcessDataLoaderIter = _LocalIterator
+
+
+def __getattr__(name: str) -> Any:
+    if name == "_MultiProcessingDataLoaderIter":
+        from flambeau.utils.data.workers import WorkerIterator
+
+        return WorkerIterator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _can_pin() -> bool:

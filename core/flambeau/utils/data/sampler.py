@@ -98,6 +98,7 @@ class RandomSampler(Sampler[int]):
         self.replacement = replacement
         self._num_samples = num_samples
         self.generator = generator
+        self._spare: list[Generator] = []
         _check_count("num_samples", self.num_samples)
 
     @property
@@ -106,11 +107,16 @@ class RandomSampler(Sampler[int]):
         return len(self.data_source) if self._num_samples is None else self._num_samples
 
     def __iter__(self) -> Iterator[int]:
+        if self.generator is not None:
+            yield from self._draw(self.generator)
+            return
+        # One of its own for each iteration that is under way; making a generator costs more than a small epoch.
+        generator = self._spare.pop() if self._spare else Generator()
+        yield from self._draw(generator.manual_seed(draw_seed(None)))
+        self._spare.append(generator)
+
+    def _draw(self, generator: Generator) -> Iterator[int]:
         count = len(self.data_source)
-        generator = self.generator
-        if generator is None:
-            generator = Generator()
-            generator.manual_seed(draw_seed(None))
         rounds, rest = divmod(self.num_samples, _REPLACEMENT_BLOCK if self.replacement else count)
         if self.replacement:
             for size in itertools.chain(itertools.repeat(_REPLACEMENT_BLOCK, rounds), [rest]):

@@ -1,60 +1,27 @@
-"""What image datasets share: transforms, the repr, and batches made in one go where the transform allows it."""
+"""Datasets that fit in memory: samples one by one, and batches in one go where the transform allows it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Any
 
 import flambeau
-from flambeau.dtypes import int64
+from flambeau.dtypes import int64, uint8
 from flambeau.tensor import Tensor
-from flambeau.utils.data import Dataset, default_collate
+from flambeau.utils.data import default_collate
 from flambeau.utils.data.dataset import is_plain
-from flambeau.vision.image import grey_image
+from flambeau.vision.datasets.vision import Transform as Transform, VisionDataset as VisionDataset
+from flambeau.vision.image import picture
 from flambeau.vision.transforms import batch_form
 
-Transform = Callable[[Any], Any]
 
+class StackedImages(VisionDataset):
+    """Pictures of one size in `data`, whose first dimension is the sample, and their classes in `targets`."""
 
-class VisionDataset(Dataset[Any]):
-    """Base of image datasets: where they lie, and what is done to a sample's picture and target."""
-
-    def __init__(
-        self, root: Any = None, transform: Transform | None = None, target_transform: Transform | None = None
-    ) -> None:
-        self.root = root
-        self.transform = transform
-        self.target_transform = target_transform
-
-    def extra_repr(self) -> str:
-        """A line of its own for the repr."""
-        return ""
-
-    def __repr__(self) -> str:
-        lines = [f"Number of datapoints: {len(self)}"]  # type: ignore[arg-type]  # every image dataset has a length
-        if self.root is not None:
-            lines.append(f"Root location: {self.root}")
-        lines += filter(None, self.extra_repr().splitlines())
-        text = "\n    ".join([f"Dataset {type(self).__name__}", *lines])
-        if self.transform is not None or self.target_transform is not None:
-            text += "\n    StandardTransform"
-        for label, transform in (("Transform: ", self.transform), ("Target transform: ", self.target_transform)):
-            if transform is not None:
-                # torchvision's layout: not indented, a transform's further lines stand under its name.
-                text += "\n" + label + repr(transform).replace("\n", "\n" + " " * len(label))
-        return text
-
-
-class GreyImages(VisionDataset):
-    """Grey pictures that fit in memory: `data` is uint8 (n, height, width), `targets` int64 (n,).
-
-    Sample `i` is (picture, int). Both tensors may be replaced or cut by the program that uses the dataset.
-    """
-
-    classes: list[str]
+    classes: Sequence[str]
     train: bool
-    data: Tensor
-    targets: Tensor
+    data: Any
+    targets: Any
 
     @property
     def class_to_idx(self) -> dict[str, int]:
@@ -64,8 +31,27 @@ class GreyImages(VisionDataset):
     def __len__(self) -> int:
         return len(self.data)
 
+    def _labels(self, targets: Tensor) -> Any:
+        """The targets of a batch, as collating them one by one gives them."""
+        if self.target_transform is not None:
+            return default_collate([self.target_transform(target) for target in targets.tolist()])
+        return targets.to(int64)
+
+    def extra_repr(self) -> str:
+        return f"Split: {'Train' if self.train else 'Test'}"
+
+
+class GreyImages(StackedImages):
+    """Grey pictures: `data` is uint8 (n, height, width), `targets` int64 (n,).
+
+    Sample `i` is (picture, int). Both tensors may be replaced or cut by the program that uses the dataset.
+    """
+
+    data: Tensor
+    targets: Tensor
+
     def __getitem__(self, index: Any) -> tuple[Any, Any]:
-        image, target = grey_image(self.data[index]), int(self.targets[index])
+        image, target = picture(self.data[index]), int(self.targets[index])
         if self.transform is not None:
             image = self.transform(image)
         return image, target if self.target_transform is None else self.target_transform(target)
@@ -77,12 +63,30 @@ class GreyImages(VisionDataset):
         if form is None or not tensors or not is_plain(self, GreyImages):
             return NotImplemented
         index = flambeau.as_tensor(indices)
-        targets = self.targets[index]
-        if self.target_transform is not None:
-            labels = default_collate([self.target_transform(target) for target in targets.tolist()])
-        else:
-            labels = targets.to(int64)
-        return [form(self.data[index]), labels]
+        return [form(self.data[index]), self._labels(self.targets[index])]
 
-    def extra_repr(self) -> str:
-        return f"Split: {'Train' if self.train else 'Test'}"
+
+class ColourImages(StackedImages):
+    """Colour pictures: `data` is a uint8 array (n, height, width, 3), `targets` a list of ints.
+
+    Sample `i` is (picture, int). Both may be replaced or cut by the program that uses the dataset.
+    """
+
+    targets: list[int]
+
+    def __getitem__(self, index: Any) -> tuple[Any, Any]:
+        image, target = picture(flambeau.as_tensor(self.data[index])), self.targets[index]
+        if self.transform is not None:
+            image = self.transform(image)
+        return image, target if self.target_transform is None else self.target_transform(target)
+
+    def __getbatch__(self, indices: list[int]) -> Any:
+        """What collating the samples one by one would give, made from the whole stack of pictures."""
+        form = batch_form(self.transform)
+        if form is None or not isinstance(self.targets, list) or not is_plain(self, ColourImages):
+            return NotImplemented
+        data = flambeau.as_tensor(self.data)  # shares the array's memory
+        targets = [self.targets[index] for index in indices]
+        if data.ndim != 4 or data.dtype != uint8 or not all(type(target) is int for target in targets):
+            return NotImplemented
+        return [form(data[flambeau.as_tensor(indices)]), self._labels(flambeau.tensor(targets))]

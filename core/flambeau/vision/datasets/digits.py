@@ -36,7 +36,7 @@ class Digits(GreyImages):
         target_transform: Transform | None = None,
         download: bool = False,
     ) -> None:
-        super().__init__(None, transform, target_transform)
+        super().__init__(transform=transform, target_transform=target_transform)
         self.train = train
         part = slice(None, _TRAIN) if train else slice(_TRAIN, None)
         images = read_idx(_ASSETS / "digits-images-idx3-ubyte.gz", 3)[part]

@@ -1,4 +1,4 @@
-"""MNIST and Fashion-MNIST from IDX files: on disk already, or downloaded."""
+"""MNIST and the sets that took over its format, from IDX files: on disk already, or downloaded."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class MNIST(GreyImages):
         target_transform: Transform | None = None,
         download: bool = False,
     ) -> None:
-        super().__init__(os.path.expanduser(root), transform, target_transform)
+        super().__init__(os.path.expanduser(root), transform=transform, target_transform=target_transform)
         self.train = train
         found = self._find()
         if found is None and download:
@@ -118,6 +118,24 @@ class FashionMNIST(MNIST):
         "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
     ]  # fmt: skip
     _shared_folders: ClassVar[tuple[str, ...]] = ("fashion-mnist",)
+    _in_root = False
+
+
+class KMNIST(MNIST):
+    """Kuzushiji-MNIST, handwritten hiragana in MNIST's format: 28 x 28, ten classes, 60,000 and 10,000.
+
+    Files lie in `root/KMNIST/raw` or in the subfolder `kmnist` of FLAMBEAU_DATA; see `MNIST`.
+    """
+
+    mirrors: ClassVar[list[str]] = ["http://codh.rois.ac.jp/kmnist/dataset/kmnist/"]
+    resources: ClassVar[list[tuple[str, str]]] = [
+        ("train-images-idx3-ubyte.gz", "bdb82020997e1d708af4cf47b453dcf7"),
+        ("train-labels-idx1-ubyte.gz", "e144d726b3acfaa3e44228e80efcd344"),
+        ("t10k-images-idx3-ubyte.gz", "5c965bf0a639b31b8f53240b1b52f4d7"),
+        ("t10k-labels-idx1-ubyte.gz", "7320c461ea6c1c855c0b718fb2a4b134"),
+    ]
+    classes: ClassVar[list[str]] = ["o", "ki", "su", "tsu", "na", "ha", "ma", "ya", "re", "wo"]  # type: ignore[misc]
+    _shared_folders: ClassVar[tuple[str, ...]] = ("kmnist",)
     _in_root = False
 
 

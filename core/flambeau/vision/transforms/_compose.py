@@ -121,7 +121,8 @@ class RandomOrder:
 def batch_form(transform: Any) -> Callable[[Tensor], Tensor] | None:
     """What `transform` does to a stack of samples, or None where it only declares what it does to one.
 
-    >>> batch_form(Compose([ToTensor(), Lambda(abs)])) is None
+    >>> from flambeau.vision import transforms
+    >>> batch_form(transforms.Compose([transforms.ToTensor(), transforms.Lambda(abs)])) is None
     True
     """
     if type(transform) is Compose:

@@ -38,10 +38,10 @@ class ToTensor:
         return to_tensor(pic)
 
     def batched(self, images: Tensor) -> Tensor:
-        """For uint8 pictures of shape (n, height, width)."""
-        if images.dtype != uint8 or images.ndim != 3:
+        """For uint8 pictures of shape (n, height, width) or (n, height, width, channels)."""
+        if images.dtype != uint8 or images.ndim not in (3, 4):
             raise TypeError(f"ToTensor: pic should be PIL Image or ndarray. Got {type(images)}")
-        return scaled(images.unsqueeze(1))
+        return scaled(images.unsqueeze(1) if images.ndim == 3 else images.permute(0, 3, 1, 2).contiguous())
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}()"

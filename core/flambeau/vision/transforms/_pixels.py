@@ -43,7 +43,7 @@ def scaled(pixels: Tensor) -> Tensor:
 def to_tensor(pic: Any) -> Tensor:
     """A picture (PIL's, an array, or a dataset's own) as a tensor (channels, height, width); see `ToTensor`."""
     if isinstance(pic, image.Image):
-        return scaled(pic.pixels.unsqueeze(0))
+        return scaled(pic.planes())
     if is_pil(pic):
         return scaled(pil_to_tensor(pic))
     if hasattr(pic, "__array_interface__") and hasattr(pic, "ndim") and not isinstance(pic, Tensor):
