@@ -285,9 +285,14 @@ def _noisy(kernel: Callable[..., Any]) -> Callable[..., Any]:
 
     def broken(*args: Any, **kwargs: Any) -> Any:
         result = kernel(*args, **kwargs)
-        if isinstance(result, np.ndarray) and result.dtype in FLOATS and kwargs.get("out") is None:
-            return result * (1 + noise.standard_normal(result.shape) * 4e-7).astype(result.dtype)
-        return result
+        if kwargs.get("out") is not None:
+            return result
+        return tuple(map(blurred, result)) if isinstance(result, tuple) else blurred(result)
+
+    def blurred(result: Any) -> Any:
+        if not isinstance(result, np.ndarray) or result.dtype not in FLOATS:
+            return result
+        return result * (1 + noise.standard_normal(result.shape) * 4e-7).astype(result.dtype)
     return broken
 
 

@@ -78,10 +78,16 @@ _ADDING = frozenset("index_add index_put scatter_add scatter_reduce put index_re
 _COMPUTING = frozenset("linspace logspace arange range adam_step_ sgd_step_".split())
 
 
+# They stand with other operators.
+_FACTORIZATIONS = frozenset("geqrf linalg_householder_product orgqr".split())
+
+
 def class_of(record: OpDef) -> str:
     """The operator class, which is the row of the table."""
     if record.name.removesuffix("_") in _ADDING:
         return "reduction"
+    if record.name in _FACTORIZATIONS:
+        return "factorization"
     if record.name in _COMPUTING:
         return "pointwise"
     if record.family in ("view", "views") or record.dtype_rule == "any":

@@ -26,7 +26,7 @@ def is_autocast_available(device_type: str) -> bool:
     """Whether there is autocast for a device type: for those that a backend serves, and those that PyTorch knows.
 
     >>> import flambeau as torch
-    >>> torch.amp.is_autocast_available("cpu"), torch.amp.is_autocast_available("abacus")
+    >>> torch.amp.is_autocast_available("cpu"), torch.amp.is_autocast_available("toaster")
     (True, False)
     """
     name = device_of(device_type).type

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any, ClassVar
 
+from flambeau.dtypes import bfloat16
 from flambeau.errors import ArgumentError, ArgumentValueError
 from flambeau.ops.creation import zeros_like
 from flambeau.ops.linalg import addmm
@@ -131,14 +132,18 @@ def _shape_factor(param: Tensor, adjust_lr_fn: str | None) -> float:
 
 
 def _orthogonalized(matrix: Tensor, coefficients: tuple[float, float, float], rounds: int, eps: float) -> Tensor:
-    """Nearly ``U @ V.T`` of the singular value decomposition, by matrix products alone, in bfloat16."""
+    """Nearly ``U @ V.T`` of the singular value decomposition, by matrix products alone.
+
+    In bfloat16, as the method is meant; in the matrix's own dtype on a device that does not have it.
+    """
     if rounds >= 100:
         raise ArgumentValueError("Number of steps must be less than 100 for computational efficiency")
     if len(coefficients) != 3:
         raise ArgumentValueError("Coefficients must be a tuple of exactly 3 values")
     linear, cubic, quintic = coefficients
     tall = matrix.size(0) > matrix.size(1)
-    found = (matrix.T if tall else matrix).bfloat16()
+    low = bfloat16 if bfloat16 in matrix._kind.capabilities.storage_dtypes else matrix.dtype
+    found = (matrix.T if tall else matrix).to(low)
     found = found / found.norm().clamp(min=eps)
     for _ in range(rounds):
         gram = found @ found.T

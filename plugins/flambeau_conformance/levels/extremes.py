@@ -30,6 +30,7 @@ _UNDEFINED = {
     "gelu*": "PyTorch's vectorized kernel gives nan for infinity in float32",
     "binary_cross_entropy": "PyTorch looks for numbers outside 0 to 1 on the host only",
     "scaled_dot_product_attention": "PyTorch's fused kernel gives 0 where it meets nan",
+    "multi_head_attention_forward": "as scaled_dot_product_attention",
     "searchsorted": "nan among sorted numbers",
     "mode": "nan equals nothing, so which number is the most frequent is a matter of taste",
     "unique": "as mode",
