@@ -12,8 +12,8 @@ import contextlib
 import hashlib
 import os
 import re
+import secrets
 import sys
-import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -178,13 +178,13 @@ def _failure(url: str, path: str | os.PathLike[str], error: Exception) -> str:
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Callable[[bytes], object]]:
     """Writes a file that takes the place of `path` if the block ends well, and is gone if it does not."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=path.name + ".", suffix=".part")
+    beside = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with beside.open("xb") as file:  # with the rights that the user's files have, as tempfile's have not
             yield file.write
-        os.replace(name, path)
+        os.replace(beside, path)
     finally:
-        Path(name).unlink(missing_ok=True)  # also on Ctrl-C; after success it is not there any more
+        beside.unlink(missing_ok=True)  # also on Ctrl-C; after success it is not there any more
 
 
 @contextlib.contextmanager
