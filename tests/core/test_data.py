@@ -10,6 +10,8 @@ import subprocess
 import sys
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -486,7 +488,8 @@ def test_a_row_travels_without_the_tensor_that_it_is_a_row_of() -> None:
 # ------------------------------------------------------------------------------------- no process is left behind
 
 SCRIPT = """
-import os, sys, time
+import os, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)    # a shell starts background programs with it ignored
 import flambeau
 from flambeau.utils.data import DataLoader, Dataset
 
@@ -521,7 +524,9 @@ def alive(pid: int) -> bool:
         return False
 
 
-def start(tmp_path: Path, *arguments: str) -> tuple[subprocess.Popen[str], list[int]]:
+@contextmanager
+def running(tmp_path: Path, *arguments: str) -> Iterator[tuple[subprocess.Popen[str], list[int]]]:
+    """The script in a session of its own, and its workers' numbers; all of it is gone in the end."""
     script = tmp_path / "program.py"
     script.write_text(SCRIPT)
     process = subprocess.Popen(
@@ -531,7 +536,11 @@ def start(tmp_path: Path, *arguments: str) -> tuple[subprocess.Popen[str], list[
     assert process.stdout is not None
     pids = [int(word) for word in process.stdout.readline().split()]
     assert len(pids) == 2
-    return process, pids
+    with process:
+        try:
+            yield process, pids
+        finally:
+            process.kill()  # where a test has failed it still runs
 
 
 def assert_gone(pids: list[int]) -> None:
@@ -548,12 +557,12 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="lo
 @pytest.mark.parametrize("how", ["run", "blocked"])
 @pytest.mark.parametrize("whom", ["group", "parent", "kill"])
 def test_no_process_is_left_after_a_signal(tmp_path: Path, how: str, whom: str) -> None:
-    process, pids = start(tmp_path, how)
-    if whom == "group":  # Ctrl-C in a terminal
-        os.killpg(process.pid, signal.SIGINT)
-    else:
-        process.send_signal(signal.SIGINT if whom == "parent" else signal.SIGKILL)
-    _, errors = process.communicate(timeout=30)
+    with running(tmp_path, how) as (process, pids):
+        if whom == "group":  # Ctrl-C in a terminal
+            os.killpg(process.pid, signal.SIGINT)
+        else:
+            process.send_signal(signal.SIGINT if whom == "parent" else signal.SIGKILL)
+        _, errors = process.communicate(timeout=30)
     assert_gone(pids)
     if whom != "kill":
         assert errors.count("Traceback") == 1, errors  # the program's own; the workers keep quiet
@@ -563,8 +572,8 @@ def test_no_process_is_left_after_a_signal(tmp_path: Path, how: str, whom: str) 
 @needs_proc
 @pytest.mark.parametrize("arguments", [("leave",), ("exit",), ("leave", "spawn"), ("exit", "forkserver")])
 def test_no_process_is_left_after_leaving_early(tmp_path: Path, arguments: tuple[str, ...]) -> None:
-    process, pids = start(tmp_path, *arguments)
-    _, errors = process.communicate(timeout=30)
+    with running(tmp_path, *arguments) as (process, pids):
+        _, errors = process.communicate(timeout=30)
     assert_gone(pids)
     assert process.returncode == 0
     assert errors == ""

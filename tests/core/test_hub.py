@@ -20,6 +20,12 @@ from flambeau import hub
 from web_server import serving
 
 
+@pytest.fixture(autouse=True)
+def _no_folder_chosen(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever ran before in this process, nobody has called `set_dir`."""
+    monkeypatch.setattr(hub._files, "_folder", None)
+
+
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[str, Path]]:
     """The address of a server and the folder that it serves; downloads go into a folder of the test."""
@@ -38,7 +44,6 @@ def test_folder_is_pytorchs(oracle: ModuleType, monkeypatch: pytest.MonkeyPatch,
         assert flambeau.hub.get_dir() == oracle.hub.get_dir()
         monkeypatch.setenv(variable, value)
         assert flambeau.hub.get_dir() == oracle.hub.get_dir()
-    monkeypatch.setattr(hub._files, "_folder", None)
     hub.set_dir(tmp_path / "mine")
     assert hub.get_dir() == str(tmp_path / "mine")
 

@@ -104,12 +104,13 @@ def _sleep(index: int) -> None:
     time.sleep(100)
 
 
-PROGRAM = """
+PROGRAM = r"""
 import os, sys, time
 from flambeau import multiprocessing as mp
 
 def work(index):
-    print(os.getpid(), flush=True)
+    sys.stdout.write(f"{os.getpid()}\n")    # in one piece, unlike print's, also where output is not buffered
+    sys.stdout.flush()
     time.sleep(100)
 
 mp.start_processes(work, nprocs=2, start_method="fork")
