@@ -289,7 +289,7 @@ def grid_sample(input: Tensor, grid: Tensor, mode: str = "bilinear", padding_mod
 
     Args:
         input: the images.
-        grid: (N, *out, 2) or (N, *out, 3), the places as (x, y) or (x, y, z) between -1 and 1.
+        grid: (N, ..., 2) or (N, ..., 3), the places as (x, y) or (x, y, z) between -1 and 1.
         mode: "bilinear" (trilinear for 5D), "nearest", or "bicubic" (4D only).
         padding_mode: what is outside: "zeros", the "border", or a "reflection".
         align_corners: whether -1 and 1 are the centres of the outermost elements, or their outer borders.

@@ -226,8 +226,8 @@ def interpolate(input: Tensor, size: Any = None, scale_factor: Any = None, mode:
         input: (N, C, L), (N, C, H, W) or (N, C, D, H, W), of a floating point dtype or uint8.
         size: the spatial size wanted, one number or one per dimension.
         scale_factor: what sizes are multiplied by, in place of `size`; the same factor decides about positions.
-        mode: "nearest", "nearest-exact" and "area" for any input; "linear" for 3D, "bilinear", "bicubic" and "lanczos"
-            (with `antialias`) for 4D, "trilinear" for 5D.
+        mode: "nearest", "nearest-exact" and "area" for any input; "linear" for 3D, "trilinear" for 5D, and for 4D
+        "bilinear", "bicubic" and, with `antialias`, "lanczos".
         align_corners: whether the centres of the corner elements stay in place, rather than their outer corners.
         recompute_scale_factor: take the factor for positions from the sizes.
         antialias: widen the filter where the result is smaller.
