@@ -300,14 +300,20 @@ def link(target: str) -> bytes:
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("name, content", [
-    ("a.tar.gz", tar({"good": b"1", "../bad": b"2"})), ("a.tar.gz", tar({"good": b"1", "x/../../bad": b"2"})),
-    ("a.tar.gz", link("/etc/passwd")), ("a.tar.gz", link("../outside")),
-    ("a.zip", zipped({"good": b"1", "../bad": b""})), ("a.zip", zipped({"good": b"1", "/bad": b"2"})),
-    ("a.tar.gz", tar({"good": bytes(100_000)})[:-30]),
-    ("a.zip", zipped({"good": b"1"})[:-5]), ("a.tar.gz", b"no archive"), ("a.gz", gzip.compress(bytes(9))[:-3]),
-    ("a.xz", b"no"),
-])  # fmt: skip
+BAD_ARCHIVES = {
+    "outside": ("a.tar.gz", tar({"good": b"1", "../bad": b"2"})),
+    "outside by a detour": ("a.tar.gz", tar({"good": b"1", "x/../../bad": b"2"})),
+    "a link to a file": ("a.tar.gz", link("/etc/passwd")), "a link outside": ("a.tar.gz", link("../outside")),
+    "outside, zipped": ("a.zip", zipped({"good": b"1", "../bad": b""})),
+    "absolute, zipped": ("a.zip", zipped({"good": b"1", "/bad": b"2"})),
+    "cut off": ("a.tar.gz", tar({"good": bytes(100_000)})[:-30]),
+    "cut off, zipped": ("a.zip", zipped({"good": b"1"})[:-5]),
+    "no archive": ("a.tar.gz", b"no archive"), "one file, cut off": ("a.gz", gzip.compress(bytes(9))[:-3]),
+    "no xz": ("a.xz", b"no")}
+
+
+# The names are the tests' names: archives hold the time at which they were made, and so differ between processes.
+@pytest.mark.parametrize("name, content", BAD_ARCHIVES.values(), ids=BAD_ARCHIVES)
 def test_bad_archives_leave_nothing_behind(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / "from").mkdir()
     path = tmp_path / "from" / name
