@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import source_tree as tree
+from flambeau import hub
 
 OPTIONS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS | doctest.IGNORE_EXCEPTION_DETAIL
 
@@ -38,6 +39,7 @@ def test_there_are_examples():
 @pytest.mark.parametrize("path", MODULES_WITH_EXAMPLES, ids=tree.relative)
 def test_examples_of(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(hub._files, "_folder", None)  # an example chooses one; later tests must not find it
     output: list[str] = []
     runner = doctest.DocTestRunner(optionflags=OPTIONS)
     module = importlib.import_module(tree.module_name(path))
