@@ -55,9 +55,12 @@ def _said(name: str) -> Callable[[Call], bool]:
 LEFT_OUT: tuple[tuple[str, Callable[[Call], bool], str], ...] = (
     ("cosine_similarity", lambda call: call[1].get("eps", 0) > 1,
      "below eps the norm counts as a constant in the gradient"),
+    ("*ctc_loss*", _always, "the gradient is defined for logarithms of probabilities, which sum to 1"),
     ("embedding*", lambda call: _said("padding_idx")(call) or _said("scale_grad_by_freq")(call),
      "the gradient is defined apart from the function: none for the padding, divided by how often a row is used"),
     ("mode", _always, "the most frequent of equal numbers changes with any of them"),
+    ("multi_margin_loss", lambda call: call[1].get("p", 1) == 1, "the operands, quarters, lie on the hinge's corners"),
+    ("multilabel_margin_loss", _always, "the operands, quarters, lie on the hinge's corners"),
     ("mse_loss", _complex, "the gradient is defined without conjugation"),
     ("soft_margin_loss", _complex, "the gradient is defined without conjugation"),
     ("scatter_reduce", lambda call: _complex(call) and "prod" in call[0],
