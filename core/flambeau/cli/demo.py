@@ -22,7 +22,7 @@ _EPILOG = """\
 examples:
   flambeau demo                           five epochs of MNIST on the processor, about 98 % at the end
   flambeau demo --device cpu --epochs 1   one quick epoch
-  flambeau demo --model resnet18          a residual network on the same digits: minutes, and about 99 %
+  flambeau demo --model resnet18          a residual network on the same digits: minutes, about 98 %
   flambeau demo --model transformer       learns to write as Shakespeare did, letter by letter
   flambeau demo --precision bfloat16      autocast: products in 16 bits, the rest in float32
   flambeau demo --data ~/datasets         where the data lies, or is to be downloaded to
